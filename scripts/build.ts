@@ -1,0 +1,30 @@
+/** Builds what the package ships: `dist/` from `src/`, and the WASM page scanner into `build/`. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const bin = (name: string): string => `${root}node_modules/.bin/${name}`;
+const PAGE_SCANNER = 'src/postgres/cluster/page-scanner.as.ts';
+
+rmSync(`${root}dist`, { recursive: true, force: true });
+execFileSync(bin('tsc'), ['-p', 'tsconfig.json'], { cwd: root, stdio: 'inherit' });
+
+if (existsSync(`${root}${PAGE_SCANNER}`)) {
+  mkdirSync(`${root}build`, { recursive: true });
+  execFileSync(
+    bin('asc'),
+    [
+      PAGE_SCANNER,
+      '-o',
+      'build/page-scanner.wasm',
+      '-O3',
+      '--enable',
+      'simd',
+      '--runtime',
+      'stub',
+      '--noAssert',
+    ],
+    { cwd: root, stdio: 'inherit' },
+  );
+}

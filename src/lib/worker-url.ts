@@ -1,0 +1,8 @@
+/**
+ * The URL of a worker module that stands beside the importing module, `.ts` when running from source and `.js` from
+ * `dist/`. `tsc` rewrites import specifiers but not URLs, hence this one place.
+ */
+export function workerUrl(name: string, importerUrl: string): URL {
+  const extension = importerUrl.endsWith('.ts') ? '.ts' : '.js';
+  return new URL(`./${name}${extension}`, importerUrl);
+}

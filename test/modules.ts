@@ -1,0 +1,51 @@
+/** Which modules each module under `src/` may import. Read top to bottom: later rows stand on earlier ones. */
+export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  postgres: ['lib'],
+  storage: ['lib'],
+  config: ['lib'],
+  repository: ['lib', 'postgres', 'storage'],
+  catalog: ['lib', 'postgres', 'storage', 'repository'],
+  archive: ['lib', 'postgres', 'storage', 'repository', 'catalog'],
+  backup: ['lib', 'postgres', 'storage', 'repository', 'catalog', 'archive'],
+  restore: ['lib', 'postgres', 'storage', 'repository', 'catalog'],
+  maintenance: ['lib', 'postgres', 'storage', 'repository', 'catalog'],
+  preflight: ['lib', 'postgres', 'storage', 'repository', 'catalog'],
+  sandbox: ['lib', 'postgres'],
+  demo: [
+    'lib',
+    'postgres',
+    'storage',
+    'repository',
+    'catalog',
+    'archive',
+    'backup',
+    'restore',
+    'sandbox',
+  ],
+  api: ['lib', 'catalog', 'config'],
+  cli: [
+    'lib',
+    'postgres',
+    'storage',
+    'config',
+    'repository',
+    'catalog',
+    'archive',
+    'backup',
+    'restore',
+    'maintenance',
+    'preflight',
+    'sandbox',
+    'demo',
+    'api',
+  ],
+};
+
+/** Inside `postgres/`: the one direction between its folders; files at its root are free to all of them. */
+export const ALLOWED_POSTGRES_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+  connection: [],
+  replication: ['connection'],
+  wal: [],
+  cluster: [],
+};
