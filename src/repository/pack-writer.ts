@@ -1,0 +1,127 @@
+import { assert } from '../lib/assert.ts';
+import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
+import { encodeFrame, FRAME_HEADER_BYTES, type EncodedFrame } from './frame.ts';
+import { encodeObjectHeader, OBJECT_HEADER_BYTES } from './object-header.ts';
+import { PackIndexBuilder, type FrameRun } from './pack-index.ts';
+
+/** A pack is closed once it holds this many bytes: few objects, yet a bounded loss when one is damaged. */
+export const PACK_BYTES_TARGET: number = 128 * 1024 * 1024;
+/** Bytes gathered before they are handed to the store: large enough for a bucket's part. */
+const PART_BYTES: number = 8 * 1024 * 1024;
+
+export type PackContent = {
+  readonly plain: Uint8Array;
+  readonly pageCount: number;
+  readonly runs: readonly FrameRun[];
+  /** XXH64 per page, 8 bytes each. */
+  readonly pageHashes: Uint8Array;
+};
+
+export type FinishedPack = {
+  readonly key: string;
+  readonly storedBytes: number;
+  readonly plainBytes: number;
+  readonly frameCount: number;
+};
+
+/**
+ * Writes one pack: frames end to end, then the index and the footer. Owned by one worker; an unfinished pack is
+ * discarded, never continued.
+ */
+export class PackWriter {
+  readonly key: string;
+  readonly #level: number;
+  readonly #writer: ObjectWriter;
+  readonly #index = new PackIndexBuilder();
+  readonly #part: Buffer = Buffer.allocUnsafe(PART_BYTES);
+  #partBytes = 0;
+  #writtenBytes = 0;
+  #plainBytes = 0;
+
+  private constructor(key: string, level: number, writer: ObjectWriter) {
+    this.key = key;
+    this.#level = level;
+    this.#writer = writer;
+  }
+
+  static async begin(store: ObjectStore, key: string, level: number): Promise<PackWriter> {
+    const pack = new PackWriter(key, level, await store.beginWrite(key));
+    await pack.#append(
+      encodeObjectHeader({
+        kind: 'pack',
+        codec: 'none',
+        plainBytes: 0,
+        plainHash: new Uint8Array(32),
+        annexBytes: 0,
+      }),
+    );
+    return pack;
+  }
+
+  get storedBytes(): number {
+    return this.#writtenBytes + this.#partBytes;
+  }
+
+  get isFull(): boolean {
+    return this.storedBytes >= PACK_BYTES_TARGET;
+  }
+
+  /** Compresses and appends one frame; answers its number in this pack. */
+  async add(content: PackContent): Promise<number> {
+    assert(content.pageHashes.length === content.pageCount * 8, 'one hash per page');
+    const frame = encodeFrame({
+      plain: content.plain,
+      pageCount: content.pageCount,
+      number: this.#index.frameCount,
+      level: this.#level,
+    });
+    await this.#appendFrame(frame);
+    this.#index.add(frame.header, content.runs, content.pageHashes);
+    this.#plainBytes += content.plain.length;
+    return frame.header.number;
+  }
+
+  /** Writes index and footer and makes the pack durable. */
+  async finish(): Promise<FinishedPack> {
+    const frameCount = this.#index.frameCount;
+    await this.#append(this.#index.finish(this.storedBytes));
+    await this.#flush();
+    await this.#writer.commit();
+    return {
+      key: this.key,
+      storedBytes: this.#writtenBytes,
+      plainBytes: this.#plainBytes,
+      frameCount,
+    };
+  }
+
+  async abort(): Promise<void> {
+    await this.#writer.abort();
+  }
+
+  async #appendFrame(frame: EncodedFrame): Promise<void> {
+    await this.#append(frame.headerBytes);
+    await this.#append(frame.content);
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
+    let taken = 0;
+    while (taken < bytes.length) {
+      const count = Math.min(bytes.length - taken, PART_BYTES - this.#partBytes);
+      this.#part.set(bytes.subarray(taken, taken + count), this.#partBytes);
+      this.#partBytes += count;
+      taken += count;
+      if (this.#partBytes === PART_BYTES) await this.#flush();
+    }
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#partBytes === 0) return;
+    await this.#writer.writePart(this.#part.subarray(0, this.#partBytes));
+    this.#writtenBytes += this.#partBytes;
+    this.#partBytes = 0;
+  }
+}
+
+/** Smallest possible pack: header, no frames, footer. Anything shorter is cut. */
+export const PACK_BYTES_MIN: number = OBJECT_HEADER_BYTES + FRAME_HEADER_BYTES;
