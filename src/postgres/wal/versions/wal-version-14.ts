@@ -1,0 +1,16 @@
+import type { WalVersion } from './wal-version.ts';
+
+export const WAL_VERSION_14: WalVersion = {
+  major: 14,
+  pageMagic: 0xd10d,
+  pageFlagsAll: 0x000f,
+  pageFlagOverwrite: 0x0008,
+  resourceManagerMax: 21,
+  customResourceManagers: false,
+  recordBytesMax: 0x3fff_ffff,
+  imageCompressedMask: 0x02,
+  toplevelXid: true,
+  databaseOperations: { createFileCopy: 0x00, createWalLog: undefined, drop: 0x10 },
+  droppedStatisticBytes: 0,
+  checkpointRedo: false,
+};
