@@ -1,0 +1,54 @@
+import { inject } from 'vitest';
+import { SUPPORTED_MAJORS, type MajorVersion } from '../../src/postgres/version.ts';
+import { drawSeed, pickOne, seededRandom } from './random.ts';
+
+/** One version of PostgreSQL to test with, and how much of each test to run on it. */
+export type MatrixRow = {
+  readonly major: MajorVersion;
+  readonly extent: 'full' | 'drawn';
+  /** All choices on a full row; one of them, by the run's seed and `purpose`, on a drawn row. */
+  select<T>(purpose: string, choices: readonly T[]): readonly T[];
+};
+
+export type MatrixEnvironment = {
+  readonly seed: string;
+  /** Everything on every version. */
+  readonly full: boolean;
+  /** Only these versions, for work on one of them. */
+  readonly majors?: readonly number[] | undefined;
+};
+
+/** The oldest and the newest version run everything in every run; faults between them show in some runs soon. */
+const ALWAYS_FULL: readonly MajorVersion[] = [13, 18];
+
+/**
+ * The versions of this run: 13 and 18 in full, 14 to 17 by draw. `WALNUT_TEST_MATRIX=full` runs all in full,
+ * `WALNUT_TEST_MAJORS=15,16` only those, `WALNUT_TEST_SEED` repeats a draw.
+ */
+export function testMatrix(environment: MatrixEnvironment = readEnvironment()): MatrixRow[] {
+  const { seed, full, majors } = environment;
+  return SUPPORTED_MAJORS.filter((major) => majors?.includes(major) !== false).map((major) => {
+    const extent = full || ALWAYS_FULL.includes(major) ? 'full' : 'drawn';
+    return {
+      major,
+      extent,
+      select: (purpose, choices) =>
+        extent === 'full'
+          ? choices
+          : [pickOne(seededRandom(`${seed}/${major}/${purpose}`), choices)],
+    };
+  });
+}
+
+/** The seed of this run, the same in every worker. */
+export function testSeed(): string {
+  return inject('testSeed') ?? drawSeed();
+}
+
+function readEnvironment(): MatrixEnvironment {
+  return {
+    seed: testSeed(),
+    full: process.env['WALNUT_TEST_MATRIX'] === 'full',
+    majors: process.env['WALNUT_TEST_MAJORS']?.split(',').map(Number),
+  };
+}
