@@ -137,7 +137,9 @@ class FilesystemStore implements ObjectStore {
 
   async get(key: string, maxBytes: number): Promise<Buffer> {
     return this.#withObject(key, async (handle) => {
-      const { size } = await handle.stat();
+      const info = await handle.stat();
+      if (info.isDirectory()) throw noObject(key);
+      const { size } = info;
       if (size > maxBytes) {
         throw new WalnutError(
           'object-damaged',
@@ -237,9 +239,7 @@ class FilesystemStore implements ObjectStore {
       const isMissing = isAbsent(error) || errorNumberOf(error) === 'EISDIR';
       if (!isMissing) throw await explainFailure(error, `read object ${key}`, this.#root);
       await assertPresent(this.#root);
-      throw new WalnutError('object-missing', `read object ${key}: there is none`, {
-        cause: error,
-      });
+      throw noObject(key, error);
     }
   }
 
@@ -254,6 +254,10 @@ class FilesystemStore implements ObjectStore {
       }
     }
   }
+}
+
+function noObject(key: string, cause?: unknown): WalnutError {
+  return new WalnutError('object-missing', `read object ${key}: there is none`, { cause });
 }
 
 function ignoreAbsent(error: unknown): void {
