@@ -1,0 +1,45 @@
+/** The one interface to the files of a server, however Walnut reaches them. */
+
+export type FolderEntry = {
+  readonly name: string;
+  readonly kind: 'file' | 'folder' | 'link' | 'special';
+  readonly sizeBytes: number;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly modifiedMs: number;
+  /** Where a symbolic link points; null for anything else, and where the source cannot tell. */
+  readonly target: string | null;
+};
+
+/** A stretch of a file to read. `path` is relative to the data directory; at most {@link RANGE_BYTES_MAX}. */
+export type FileRange = {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+};
+
+/** Largest single read: large enough to keep a disk and a connection busy, small enough to hold per worker. */
+export const RANGE_BYTES_MAX: number = 1024 * 1024;
+
+/** Where read bytes go. Calls come in the order of the ranges; `received` is awaited before the next range. */
+export type RangeSink = {
+  /** At least the range's length; valid until `received` has returned. */
+  bufferFor(index: number): Uint8Array;
+  /** `byteCount` is smaller than asked at the end of the file, null when the file is gone. */
+  received(index: number, byteCount: number | null): void | Promise<void>;
+};
+
+/** Reads file contents in a worker thread. */
+export type RangeReader = {
+  readRanges(ranges: readonly FileRange[], sink: RangeSink): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Lists and reads the files of one cluster, from the main thread. */
+export type ClusterSource = {
+  /** The entries of a folder, unsorted; `path` relative to the data directory, empty for itself. Null when it is gone. */
+  readFolder(path: string): Promise<FolderEntry[] | null>;
+  /** A small file as a whole, or null when it is gone. */
+  readSmallFile(path: string, maxBytes: number): Promise<Buffer | null>;
+  close(): Promise<void>;
+};

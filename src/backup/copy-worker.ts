@@ -1,0 +1,107 @@
+/** The thread that copies: it owns its reader, its buffers and its packs, and takes one task after the other. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { must } from '../lib/assert.ts';
+import { serializeError } from '../lib/serialized-error.ts';
+import { PageScanner } from '../postgres/cluster/page-scanner.ts';
+import { openStore } from '../storage/open-store.ts';
+import { RANGE_BYTES_MAX, type RangeReader } from './cluster-source.ts';
+import { openConnectionRangeReader } from './connection-source.ts';
+import type { CopyWorkerData, FromWorker, ToWorker } from './copy-messages.ts';
+import { copyTask, type CopyTools } from './copy-task.ts';
+import { FrameBuilder } from './frame-builder.ts';
+import { LocalRangeReader } from './local-source.ts';
+import { PackSequence } from './pack-sequence.ts';
+import { PushedRangeReader } from './pushed-reader.ts';
+import { newThrottle } from './throttle.ts';
+
+/** Progress is reported when this much was read since the last report. */
+const PROGRESS_BYTES: number = 8 * 1024 * 1024;
+
+const port = must(parentPort, 'copy-worker runs in a worker thread');
+const data = workerData as CopyWorkerData;
+
+await run().catch((error: unknown) => post({ kind: 'failed', error: serializeError(error) }));
+
+async function run(): Promise<void> {
+  const store = await openStore(data.store);
+  const packNumbers = new Int32Array(data.packNumbers);
+  const packs = new PackSequence({
+    store,
+    server: data.server,
+    id: data.id,
+    level: data.level,
+    nextNumber: () => Atomics.add(packNumbers, 0, 1) + 1,
+  });
+  const pushed = new PushedRangeReader();
+  const reader = await openReader(pushed);
+  const tools = await newTools(reader, packs);
+  try {
+    for await (const message of messages()) {
+      if (message.kind === 'finish') break;
+      if (message.kind === 'pushed') pushed.offer(message.bytes);
+      const task =
+        message.kind === 'pushed' ? { number: message.task, items: [message.item] } : message.task;
+      const { results, damage } = await copyTask(task.items, tools);
+      post({ kind: 'done', task: task.number, results, damage });
+    }
+    post({ kind: 'finished', packs: await packs.finish() });
+  } catch (error) {
+    await packs.abort();
+    throw error;
+  } finally {
+    await reader.close();
+    await store.close();
+  }
+}
+
+async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
+  const { source } = data;
+  if (source.kind === 'local') return new LocalRangeReader(source.dataDirectory);
+  if (source.kind === 'connection') return openConnectionRangeReader(source.settings);
+  return pushed;
+}
+
+async function newTools(reader: RangeReader, packs: PackSequence): Promise<CopyTools> {
+  let unreported = 0;
+  return {
+    reader,
+    scanner: await PageScanner.create(RANGE_BYTES_MAX),
+    frames: new FrameBuilder(packs),
+    throttle: newThrottle(data.rateBytesPerSecond),
+    verifyChecksums: data.verifyChecksums,
+    startLsn: data.startLsn,
+    canReread: data.source.kind !== 'pushed',
+    onProgress: (readBytes) => {
+      unreported += readBytes;
+      if (unreported < PROGRESS_BYTES) return;
+      post({ kind: 'progress', readBytes: unreported, storedBytes: packs.storedBytes });
+      unreported = 0;
+    },
+  };
+}
+
+/** The queue is bounded by the main thread, which sends a task only for one that was answered. */
+async function* messages(): AsyncGenerator<ToWorker> {
+  const queue: ToWorker[] = [];
+  let wake: () => void = () => undefined;
+  port.on('message', (message: ToWorker) => {
+    queue.push(message);
+    wake();
+  });
+  for (;;) {
+    const next = queue.shift();
+    if (next === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    } else {
+      yield next;
+      if (next.kind === 'finish') break;
+    }
+  }
+  port.removeAllListeners('message');
+}
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}

@@ -1,0 +1,141 @@
+/** The copy workers as the main thread sees them: tasks in, results out in the order of the tasks. */
+import { Worker } from 'node:worker_threads';
+import { deserializeError } from '../lib/serialized-error.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
+import { workerUrl } from '../lib/worker-url.ts';
+import type { FinishedPack } from '../repository/pack-writer.ts';
+import type {
+  BlockDamage,
+  CopyWorkerData,
+  FromWorker,
+  ItemResult,
+  ToWorker,
+} from './copy-messages.ts';
+
+/** Tasks under way per worker: one in work, one waiting, so that no worker idles for the main thread. */
+const TASKS_PER_WORKER = 2;
+
+export type CopyObserver = {
+  readonly onRead: (readBytes: number, storedBytes: number) => void;
+  readonly onResults: (results: readonly ItemResult[]) => Promise<void>;
+  readonly onDamage: (damage: readonly BlockDamage[]) => void;
+};
+
+type Peer = {
+  readonly worker: Worker;
+  pending: number;
+  storedBytes: number;
+  packs: readonly FinishedPack[] | null;
+};
+
+export type TaskMessage = Exclude<ToWorker, { kind: 'finish' }>;
+
+export class CopyWorkers {
+  readonly #peers: Peer[];
+  readonly #observer: CopyObserver;
+  readonly #results = new Map<number, readonly ItemResult[]>();
+  readonly #waiters = new Set<() => void>();
+  #nextResult = 0;
+  #delivering: Promise<void> = Promise.resolve();
+  #failure: Error | null = null;
+
+  constructor(count: number, data: CopyWorkerData, observer: CopyObserver) {
+    this.#observer = observer;
+    this.#peers = Array.from({ length: count }, () => this.#start(data));
+  }
+
+  /** Hands a task to the least busy worker; waits while all have enough, and while results pile up undelivered. */
+  async send(message: TaskMessage, transfer: readonly ArrayBuffer[] = []): Promise<void> {
+    for (;;) {
+      this.#throwFailure();
+      const peer = this.#peers.toSorted((first, second) => first.pending - second.pending)[0];
+      if (peer !== undefined && peer.pending < TASKS_PER_WORKER) {
+        peer.pending += 1;
+        peer.worker.postMessage(message, [...transfer]);
+        return;
+      }
+      await this.#change();
+    }
+  }
+
+  /** Waits for every task and makes all packs durable. */
+  async finish(): Promise<readonly FinishedPack[]> {
+    for (const { worker } of this.#peers) worker.postMessage({ kind: 'finish' } satisfies ToWorker);
+    while (this.#peers.some(({ packs }) => packs === null)) {
+      this.#throwFailure();
+      await this.#change();
+    }
+    await this.#delivering;
+    this.#throwFailure();
+    return this.#peers.flatMap(({ packs }) => packs ?? []);
+  }
+
+  async terminate(): Promise<void> {
+    await Promise.all(this.#peers.map(async ({ worker }) => worker.terminate()));
+  }
+
+  #start(data: CopyWorkerData): Peer {
+    const worker = new Worker(workerUrl('copy-worker', import.meta.url), { workerData: data });
+    const peer: Peer = { worker, pending: 0, storedBytes: 0, packs: null };
+    worker.on('message', (message: FromWorker) => this.#receive(peer, message));
+    worker.on('error', (error) => this.#fail(error as Error));
+    worker.on('exit', (code) => {
+      if (peer.packs === null) {
+        this.#fail(new WalnutError('failed', `copy files: a worker thread ended early (${code})`));
+      }
+    });
+    return peer;
+  }
+
+  #receive(peer: Peer, message: FromWorker): void {
+    if (message.kind === 'progress') {
+      peer.storedBytes = message.storedBytes;
+      const stored = this.#peers.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
+      this.#observer.onRead(message.readBytes, stored);
+    } else if (message.kind === 'done') {
+      peer.pending -= 1;
+      this.#observer.onDamage(message.damage);
+      this.#results.set(message.task, message.results);
+      this.#deliver();
+    } else if (message.kind === 'finished') {
+      peer.packs = message.packs;
+    } else {
+      this.#fail(deserializeError(message.error));
+    }
+    this.#wake();
+  }
+
+  /** Passes results on in the order of their tasks, whatever order they arrived in. */
+  #deliver(): void {
+    for (;;) {
+      const results = this.#results.get(this.#nextResult);
+      if (results === undefined) return;
+      this.#results.delete(this.#nextResult);
+      this.#nextResult += 1;
+      this.#delivering = this.#delivering
+        .then(async () => this.#observer.onResults(results))
+        .catch((error: unknown) => this.#fail(error as Error));
+    }
+  }
+
+  async #change(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#waiters.add(resolve);
+    });
+  }
+
+  #wake(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+}

@@ -1,0 +1,158 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { lstat, open, readdir, readlink, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { WalnutError } from '../lib/walnut-error.ts';
+import type {
+  ClusterSource,
+  FileRange,
+  FolderEntry,
+  RangeReader,
+  RangeSink,
+} from './cluster-source.ts';
+
+/** `local`: Walnut runs on the database host and reads the data directory itself. */
+export class LocalClusterSource implements ClusterSource {
+  readonly #root: string;
+
+  constructor(dataDirectory: string) {
+    this.#root = dataDirectory;
+  }
+
+  async readFolder(path: string): Promise<FolderEntry[] | null> {
+    const folder = join(this.#root, path);
+    const names = await ifPresent(readdir(folder), `list ${folder}`);
+    if (names === null) return null;
+    const entries = await Promise.all(names.map(async (name) => this.#entry(folder, name)));
+    return entries.filter((entry) => entry !== null);
+  }
+
+  async readSmallFile(path: string, maxBytes: number): Promise<Buffer | null> {
+    const file = isAbsolute(path) ? path : join(this.#root, path);
+    const handle = await ifPresent(open(file, 'r'), `read ${file}`);
+    if (handle === null) return null;
+    try {
+      const bytes = Buffer.alloc(maxBytes);
+      const { bytesRead } = await handle.read(bytes, 0, maxBytes, 0);
+      return bytes.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    // Nothing is kept open between calls.
+  }
+
+  async #entry(folder: string, name: string): Promise<FolderEntry | null> {
+    const path = join(folder, name);
+    const facts = await ifPresent(lstat(path), `look at ${path}`);
+    if (facts === null) return null;
+    const isLink = facts.isSymbolicLink();
+    const kind = facts.isFile()
+      ? 'file'
+      : facts.isDirectory()
+        ? 'folder'
+        : isLink
+          ? 'link'
+          : 'special';
+    return {
+      name,
+      kind,
+      sizeBytes: facts.size,
+      mode: facts.mode & 0o7777,
+      modifiedMs: facts.mtimeMs,
+      target: isLink ? await ifPresent(readlink(path), `read link ${path}`) : null,
+    };
+  }
+}
+
+/** Reads ranges by `readSync`: in a worker thread nothing is faster, and nothing else runs there. */
+export class LocalRangeReader implements RangeReader {
+  readonly #root: string;
+  /** The file read last stays open: ranges of one file follow each other. */
+  #open: { readonly path: string; readonly descriptor: number } | null = null;
+
+  constructor(dataDirectory: string) {
+    this.#root = dataDirectory;
+  }
+
+  async readRanges(ranges: readonly FileRange[], sink: RangeSink): Promise<void> {
+    for (const [index, range] of ranges.entries()) {
+      const descriptor = this.#descriptorOf(range.path);
+      const count =
+        descriptor === null ? null : readFully(descriptor, range, sink.bufferFor(index));
+      await sink.received(index, count);
+    }
+    this.#closeFile();
+  }
+
+  async close(): Promise<void> {
+    this.#closeFile();
+  }
+
+  #descriptorOf(path: string): number | null {
+    if (this.#open?.path === path) return this.#open.descriptor;
+    this.#closeFile();
+    const file = join(this.#root, path);
+    try {
+      const descriptor = openSync(file, 'r');
+      this.#open = { path, descriptor };
+      return descriptor;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw unreadable(`read ${file}`, error);
+    }
+  }
+
+  #closeFile(): void {
+    if (this.#open !== null) closeSync(this.#open.descriptor);
+    this.#open = null;
+  }
+}
+
+/** Throws unless `dataDirectory` can be read as the data directory of a cluster by this process. */
+export async function requireReadableDataDirectory(dataDirectory: string): Promise<void> {
+  try {
+    await stat(join(dataDirectory, 'global', 'pg_control'));
+    const handle = await open(join(dataDirectory, 'global', 'pg_control'), 'r');
+    await handle.close();
+  } catch (error) {
+    throw unreadable(`read ${join(dataDirectory, 'global', 'pg_control')}`, error);
+  }
+}
+
+function readFully(descriptor: number, range: FileRange, into: Uint8Array): number {
+  let done = 0;
+  while (done < range.length) {
+    const count = readSync(descriptor, into, done, range.length - done, range.offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+async function ifPresent<T>(operation: Promise<T>, act: string): Promise<T | null> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw unreadable(act, error);
+  }
+}
+
+/** Files and folders of a running server may vanish at any moment: dropped tables, finished queries. */
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+function unreadable(act: string, error: unknown): WalnutError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isPermission = code === 'EACCES' || code === 'EPERM';
+  return new WalnutError(isPermission ? 'permission' : 'failed', `${act}: ${code ?? message}`, {
+    hint: isPermission
+      ? 'Run Walnut as the user that runs PostgreSQL, or use `--from connection`, which needs no access to the files.'
+      : undefined,
+    cause: error,
+  });
+}

@@ -1,0 +1,25 @@
+import type { FileRange, RangeReader, RangeSink } from './cluster-source.ts';
+
+/** Answers ranges from content that the main thread pushed: the files of a `BASE_BACKUP` stream. */
+export class PushedRangeReader implements RangeReader {
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  /** The content of the next task's only item. */
+  offer(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+  }
+
+  async readRanges(ranges: readonly FileRange[], sink: RangeSink): Promise<void> {
+    const from = ranges[0]?.offset ?? 0;
+    for (const [index, range] of ranges.entries()) {
+      const start = range.offset - from;
+      const part = this.#bytes.subarray(start, start + range.length);
+      sink.bufferFor(index).set(part);
+      await sink.received(index, part.length);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#bytes = new Uint8Array(0);
+  }
+}
