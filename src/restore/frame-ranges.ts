@@ -1,0 +1,38 @@
+import { frameSpan } from '../repository/pack-reader.ts';
+import type { IndexedFrame } from '../repository/pack-index.ts';
+
+/** A stretch of a pack that is read at once. */
+export type FrameRange = {
+  readonly offset: number;
+  readonly length: number;
+  readonly frames: readonly IndexedFrame[];
+};
+
+/** One read: large enough that a seek or a request costs little, small enough for a buffer per worker. */
+export const READ_BYTES_MAX: number = 4 * 1024 * 1024;
+/** A hole of dead frames up to this length is read along: that costs less than another request. */
+const HOLE_BYTES_MAX: number = 128 * 1024;
+
+/** Groups frames, given in order of their offsets, into ranges. A frame longer than the limit makes a range of its own. */
+export function frameRanges(
+  frames: readonly IndexedFrame[],
+  limits: { readonly readBytesMax?: number; readonly holeBytesMax?: number } = {},
+): FrameRange[] {
+  const { readBytesMax = READ_BYTES_MAX, holeBytesMax = HOLE_BYTES_MAX } = limits;
+  const ranges: { offset: number; length: number; frames: IndexedFrame[] }[] = [];
+  for (const frame of frames) {
+    const end = frame.offset + frameSpan(frame);
+    const last = ranges.at(-1);
+    const fits =
+      last !== undefined &&
+      frame.offset - (last.offset + last.length) <= holeBytesMax &&
+      end - last.offset <= readBytesMax;
+    if (fits) {
+      last.frames.push(frame);
+      last.length = end - last.offset;
+    } else {
+      ranges.push({ offset: frame.offset, length: frameSpan(frame), frames: [frame] });
+    }
+  }
+  return ranges;
+}

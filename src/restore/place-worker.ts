@@ -1,0 +1,27 @@
+/**
+ * A worker thread of a restore: reads each live frame once, checks and opens it, and writes its parts where they belong.
+ * It works synchronously on its own buffers; only the reads from the store are awaited.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { must } from '../lib/assert.ts';
+import { openStore } from '../storage/open-store.ts';
+import { PlaceEngine } from './place-engine.ts';
+import type { PlaceWorkerSetup, WorkerAnswer, WorkerTask } from './place-protocol.ts';
+import { packFailure } from './worker-failure.ts';
+
+const port = must(parentPort, 'the place worker runs in a worker thread');
+const setup = workerData as PlaceWorkerSetup;
+const engine = openStore(setup.store).then((store) => new PlaceEngine(store, setup));
+
+async function answer(task: WorkerTask): Promise<WorkerAnswer> {
+  try {
+    const readBytes = await (await engine).run(task);
+    return { kind: 'done', readBytes };
+  } catch (error) {
+    return { kind: 'failed', failure: packFailure(error) };
+  }
+}
+
+port.on('message', (task: WorkerTask) => {
+  void answer(task).then((result) => port.postMessage(result));
+});

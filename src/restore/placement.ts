@@ -1,0 +1,46 @@
+import { ByteReader } from '../lib/byte-reader.ts';
+import { BLAKE3_BYTES } from '../lib/hashing.ts';
+import type { ByteWriter } from '../lib/byte-writer.ts';
+import { PathReader, type PathWriter } from '../repository/path-coding.ts';
+
+/** A stretch of a frame and the place in a file where it goes. */
+export type Placement = {
+  readonly path: string;
+  /** Size of the whole file, to which it is made before the first write. */
+  readonly fileBytes: number;
+  readonly frame: number;
+  /** Byte offset in the frame's plain content. */
+  readonly frameOffset: number;
+  readonly fileOffset: number;
+  readonly bytes: number;
+  /** BLAKE3 of the file when this stretch is all of it; null for relations and for parts. */
+  readonly hash: Uint8Array | null;
+};
+
+/** Appends a placement; those of one stream share one `paths`. */
+export function writePlacement(into: ByteWriter, paths: PathWriter, placement: Placement): void {
+  paths.write(into, placement.path);
+  into.varint(placement.fileBytes).varint(placement.frame).varint(placement.frameOffset);
+  into.varint(placement.fileOffset).varint(placement.bytes);
+  into.u8(placement.hash === null ? 0 : 1);
+  if (placement.hash !== null) into.put(placement.hash);
+}
+
+/** Reverses a stream of {@link writePlacement}. */
+export function readPlacements(bytes: Uint8Array): Placement[] {
+  const reader = new ByteReader(bytes);
+  const paths = new PathReader();
+  const placements: Placement[] = [];
+  while (reader.remaining > 0) {
+    placements.push({
+      path: paths.read(reader),
+      fileBytes: reader.varint(),
+      frame: reader.varint(),
+      frameOffset: reader.varint(),
+      fileOffset: reader.varint(),
+      bytes: reader.varint(),
+      hash: reader.u8() === 0 ? null : Uint8Array.from(reader.take(BLAKE3_BYTES)),
+    });
+  }
+  return placements;
+}

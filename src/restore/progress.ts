@@ -1,0 +1,19 @@
+/** The steps of a restore, in the order in which they happen. */
+export const RESTORE_PHASES = ['prepare', 'place', 'settle', 'wal', 'configure', 'finish'] as const;
+
+export type RestorePhase = (typeof RESTORE_PHASES)[number];
+
+/** What a restore tells while it runs; the engine itself never prints. Calls are synchronous and must not throw. */
+export type RestoreProgress = {
+  phaseBegan(phase: RestorePhase): void;
+  /** Bytes written so far and in all; called a few times a second at most per worker. */
+  placed(placedBytes: number, totalBytes: number): void;
+  /** Something a person should know that does not stop the restore. */
+  warned(message: string): void;
+};
+
+export const SILENT_PROGRESS: RestoreProgress = {
+  phaseBegan: () => {},
+  placed: () => {},
+  warned: () => {},
+};

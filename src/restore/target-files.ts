@@ -1,0 +1,139 @@
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  futimesSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
+import { assert } from '../lib/assert.ts';
+import { Blake3 } from '../lib/hashing.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
+import type { FileOwner } from './file-owner.ts';
+import { fileFailure } from './file-failure.ts';
+import { locate, type Locations } from './locations.ts';
+import type { SettledFile } from './place-protocol.ts';
+import type { Placement } from './placement.ts';
+
+/** Open files kept by one worker: neighbouring frames serve the same few files. */
+const OPEN_FILES_MAX = 64;
+const READ_BACK_BYTES: number = 1024 * 1024;
+const PERMISSION_BITS = 0o777;
+
+const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+
+/**
+ * Writes stretches of files at their places. Files are made on first touch and sized at once; several workers may do
+ * that to one file at a time, because sizing never cuts and their stretches do not overlap. Synchronous: for workers.
+ */
+export class TargetFiles {
+  readonly #locations: Locations;
+  readonly #open = new Map<string, number>();
+
+  constructor(locations: Locations) {
+    this.#locations = locations;
+  }
+
+  write(placement: Placement, content: Uint8Array): void {
+    assert(content.length === placement.bytes, 'the content fills its place');
+    try {
+      const descriptor = this.#descriptor(placement.path, placement.fileBytes);
+      writeFully(descriptor, content, placement.fileOffset);
+    } catch (error) {
+      throw fileFailure(error, `write ${locate(this.#locations, placement.path)}`);
+    }
+  }
+
+  close(): void {
+    for (const descriptor of this.#open.values()) closeSync(descriptor);
+    this.#open.clear();
+  }
+
+  #descriptor(path: string, fileBytes: number): number {
+    const known = this.#open.get(path);
+    if (known !== undefined) return known;
+    if (this.#open.size >= OPEN_FILES_MAX) this.#closeOldest();
+    const descriptor = makeFile(locate(this.#locations, path), fileBytes);
+    this.#open.set(path, descriptor);
+    return descriptor;
+  }
+
+  #closeOldest(): void {
+    const [oldest] = this.#open;
+    if (oldest === undefined) return;
+    this.#open.delete(oldest[0]);
+    closeSync(oldest[1]);
+  }
+}
+
+/** Makes a file of that many zero bytes unless it is there already; answers its descriptor. */
+export function makeFile(path: string, fileBytes: number): number {
+  const descriptor = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    if (fstatSync(descriptor).size < fileBytes) ftruncateSync(descriptor, fileBytes);
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** Checks a finished file, gives it owner, mode and time, and makes it durable. */
+export function settleFile(
+  file: SettledFile,
+  context: { readonly locations: Locations; readonly owner: FileOwner | null },
+): void {
+  const path = locate(context.locations, file.path);
+  try {
+    const descriptor = openSync(path, O_RDONLY | O_NOFOLLOW);
+    try {
+      assert(fstatSync(descriptor).size === file.sizeBytes, `${path} has its full size`);
+      if (file.hash !== null) checkContent(descriptor, file, file.hash);
+      if (context.owner !== null) fchownSync(descriptor, context.owner.uid, context.owner.gid);
+      fchmodSync(descriptor, file.mode & PERMISSION_BITS);
+      futimesSync(descriptor, file.modifiedMs / 1000, file.modifiedMs / 1000);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    throw fileFailure(error, `finish ${path}`);
+  }
+}
+
+/** The error for a file whose content is not what was backed up. */
+export function contentDiffers(path: string): WalnutError {
+  return new WalnutError(
+    'object-damaged',
+    `restore ${path}: the hash of the file does not match the one in the backup's map`,
+    {
+      hint: 'Restore another backup (`walnut list`), and run `walnut verify` to see what is damaged.',
+      details: { files: [path] },
+    },
+  );
+}
+
+function checkContent(descriptor: number, file: SettledFile, expected: Uint8Array): void {
+  const hash = new Blake3();
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BACK_BYTES, Math.max(file.sizeBytes, 1)));
+  for (let at = 0; at < file.sizeBytes;) {
+    const count = readSync(descriptor, buffer, 0, buffer.length, at);
+    if (count === 0) break;
+    hash.update(buffer.subarray(0, count));
+    at += count;
+  }
+  if (!hash.digest().equals(expected)) throw contentDiffers(file.path);
+}
+
+function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {
+  let written = 0;
+  while (written < bytes.length) {
+    const rest = bytes.length - written;
+    written += writeSync(descriptor, bytes, written, rest, position + written);
+  }
+}
