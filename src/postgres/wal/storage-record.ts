@@ -1,0 +1,83 @@
+import { readMainData, type RecordBytes } from './main-data.ts';
+import { readRelationFile, type RelationFile } from './transaction-record.ts';
+
+/** `info & 0xF0` of the Storage manager: src/include/catalog/storage_xlog.h. */
+const STORAGE_CREATE = 0x10;
+const STORAGE_TRUNCATE = 0x20;
+
+/** `SMGR_TRUNCATE_…` flags. */
+export const TRUNCATE_MAIN_FORK = 0x1;
+export const TRUNCATE_VISIBILITY_MAP = 0x2;
+export const TRUNCATE_FREE_SPACE_MAP = 0x4;
+
+/** What happens to whole forks and databases. */
+export type StorageFact =
+  | {
+      readonly kind: 'fork-created';
+      readonly relation: RelationFile;
+      /** 0 main, 1 fsm, 2 vm, 3 init. */
+      readonly fork: number;
+    }
+  | {
+      readonly kind: 'relation-truncated';
+      readonly relation: RelationFile;
+      /** Blocks left in the main fork. */
+      readonly blocks: number;
+      readonly flags: number;
+    }
+  | {
+      readonly kind: 'database-created';
+      readonly database: number;
+      readonly tablespace: number;
+      /** Whether its files were copied without a record per page (`STRATEGY file_copy`, and always before 15). */
+      readonly byFileCopy: boolean;
+    }
+  | {
+      readonly kind: 'database-dropped';
+      readonly database: number;
+      readonly tablespaces: readonly number[];
+    };
+
+/** @throws RangeError when the content does not fit its type. */
+export function parseStorageRecord(
+  record: RecordBytes & { readonly info: number },
+): StorageFact | undefined {
+  const operation = record.info & 0xf0;
+  if (operation === STORAGE_CREATE) {
+    const reader = readMainData(record);
+    return { kind: 'fork-created', relation: readRelationFile(reader), fork: reader.u32() };
+  }
+  if (operation === STORAGE_TRUNCATE) {
+    const reader = readMainData(record);
+    const blocks = reader.u32();
+    const relation = readRelationFile(reader);
+    return { kind: 'relation-truncated', relation, blocks, flags: reader.u32() };
+  }
+  return undefined;
+}
+
+/** @throws RangeError when the content does not fit its type. */
+export function parseDatabaseRecord(
+  record: RecordBytes & { readonly info: number },
+): StorageFact | undefined {
+  const operation = record.info & 0xf0;
+  const { createFileCopy, createWalLog, drop } = record.version.databaseOperations;
+  if (operation === createFileCopy || operation === createWalLog) {
+    const reader = readMainData(record);
+    return {
+      kind: 'database-created',
+      database: reader.u32(),
+      tablespace: reader.u32(),
+      byFileCopy: operation === createFileCopy,
+    };
+  }
+  if (operation === drop) {
+    const reader = readMainData(record);
+    const database = reader.u32();
+    const count = reader.u32();
+    if (count * 4 > reader.remaining) throw new RangeError('tablespaces exceed the record');
+    const tablespaces = Array.from({ length: count }, () => reader.u32());
+    return { kind: 'database-dropped', database, tablespaces };
+  }
+  return undefined;
+}
