@@ -1,9 +1,17 @@
 /**
  * What a repository asks of the place that keeps its objects: a folder today, a bucket tomorrow.
  *
- * Keys are relative POSIX paths of one or more segments, each matching `[A-Za-z0-9][A-Za-z0-9._-]*`. Objects are
- * immutable: no call overwrites one, except {@link ObjectStore.replace}, which exists for the few small mutable
- * things that no restore needs. A key exists only with its whole content, and only after that content is durable.
+ * Keys are relative POSIX paths of one or more segments, each matching `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 255 bytes
+ * long, 1024 in all; any other key fails with `storage`. The first segment is never `tmp`, which belongs to the driver,
+ * and no key is a folder of another one. Objects are immutable: no call overwrites one, except
+ * {@link ObjectStore.replace}, which exists for the few small mutable things that no restore needs.
+ *
+ * A key exists only with its whole content, and only after that content is durable. Its *name* is durable once `put`,
+ * `commit` or `replace` has resolved, or failed with `object-exists`. Having seen it by `stat`, `get` or `list` is not
+ * enough for whoever then answers for the object, such as `archive_command`: call `put` and compare.
+ *
+ * Errors common to all: `repository-missing` when the place itself is gone, `permission`, `disk-full`, and `storage` for
+ * the rest. After any other failure than `object-exists` the object may exist or not; a retry may meet its own.
  */
 export type ObjectStore = {
   /** What this store can do, instead of asking which store it is. */
@@ -19,8 +27,8 @@ export type ObjectStore = {
   beginWrite(key: string): Promise<ObjectWriter>;
 
   /**
-   * Stores a whole object durably. Fails with `object-exists` when the key is taken, whatever its content is
-   * (compare with what is there: the caller decides whether that is the same object).
+   * Stores a whole object durably; where a sync fails it is written anew. Fails with `object-exists` when the key is
+   * taken, whatever its content is (compare with what is there: the caller decides whether that is the same object).
    */
   put(key: string, content: Uint8Array): Promise<void>;
 
@@ -45,15 +53,20 @@ export type ObjectStore = {
    */
   list(prefix: string): AsyncIterable<ObjectInfo>;
 
-  /** Names directly below `prefix`: folders end with `/`. Does not descend; in byte order. */
+  /**
+   * Names directly below `prefix`: folders end with `/`. Does not descend; in byte order of the keys. A folder that
+   * holds no object, left by a killed process, may be shown or not.
+   */
   listFolder(prefix: string): Promise<string[]>;
 
   /** Removes one object by name; one that is already gone is no error. Durable when the promise resolves. */
   delete(key: string): Promise<void>;
 
   /**
-   * Takes an exclusive lease by name, or fails with `locked`, naming the present owner. On a disk the kernel frees
-   * the lease when the process dies, however it dies.
+   * Takes an exclusive lease by name, or fails with `locked`, naming the present owner (`details.owner`, or null when
+   * it cannot be told). It excludes other processes, other threads and this thread alike. On a disk the kernel frees
+   * the lease when the process dies, however it dies. While it is held the key shows the owner as JSON; that object may
+   * outlive a killed owner, so it says nothing about whether the lease is held. A full disk does not prevent a lease.
    */
   acquireLease(key: string, owner: LeaseOwner): Promise<Lease>;
 
@@ -89,11 +102,14 @@ export type ObjectInfo = {
 };
 
 export type ObjectWriter = {
-  /** Appends a part. The buffer belongs to the writer until the promise resolves. */
+  /**
+   * Appends a part; one call at a time. The buffer belongs to the writer until the promise resolves. After a failure
+   * the writer is closed and its space free: write the whole object anew, with a new writer.
+   */
   writePart(part: Uint8Array): Promise<void>;
   /**
    * Makes the object durable and visible. `object-exists` when the key was taken meanwhile: the written content is then
-   * discarded, and what is stored stays untouched.
+   * discarded, and what is stored stays untouched. After any failure the writer is closed, as with `writePart`.
    */
   commit(): Promise<void>;
   /** Discards what was written. Safe to call after a failed `writePart` or `commit`, and twice. */
@@ -110,7 +126,8 @@ export type LeaseOwner = {
 
 export type Lease = {
   readonly key: string;
-  /** Whether the lease is still this process's own; asked immediately before and after every commit point. */
+  /** Whether the lease is still this holder's own; asked immediately before and after every commit point. */
   isHeld(): Promise<boolean>;
+  /** Frees the lease; a second call does nothing. */
   release(): Promise<void>;
 };

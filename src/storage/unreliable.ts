@@ -2,7 +2,7 @@ import { WalnutError } from '../lib/walnut-error.ts';
 import type { ObjectStore, ObjectWriter } from './object-store.ts';
 
 /** The operations that can fail; `writePart` and `commit` are counted over all writers of the store. */
-export type FaultyOperation =
+type FaultyOperation =
   | 'beginWrite'
   | 'writePart'
   | 'commit'

@@ -6,12 +6,12 @@ import { testDeleting, testKeys, testListing } from './naming.test-suite.ts';
 import { testSharing } from './sharing.test-suite.ts';
 
 /** What a driver's test hands over: a fresh, empty store for each test, and its removal. */
-export type StoreUnderTest = {
+type StoreUnderTest = {
   readonly store: ObjectStore;
   readonly remove: () => Promise<void>;
 };
 
-export type ConformanceOptions = {
+type ConformanceOptions = {
   /** Opens a fresh, empty store. */
   readonly open: () => Promise<StoreUnderTest>;
   /** Whether other threads and processes can open the same store by its description. */

@@ -21,6 +21,15 @@ export function testListing(store: StoreOf): void {
     expect(await keysBelow(store(), prefix)).toEqual(expected);
   });
 
+  test('a large folder is listed whole and in order, with folders in between', async () => {
+    const keys = Array.from({ length: 300 }, (_, index) => {
+      const name = `many/${String(index).padStart(4, '0')}`;
+      return index % 100 === 63 ? `${name}/below` : name;
+    });
+    await Promise.all(keys.map(async (key) => store().put(key, bytes(key))));
+    expect(await keysBelow(store(), 'many/')).toEqual(keys);
+  });
+
   test('a listing tells sizes', async () => {
     await store().put('a/1', bytes('12345'));
     for await (const info of store().list('a/')) {

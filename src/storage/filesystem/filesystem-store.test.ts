@@ -10,7 +10,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { spawnSync } from 'node:child_process';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { describeObjectStore } from '../conformance/conformance.test-suite.ts';
@@ -218,6 +218,29 @@ describe('a lease on a disk', () => {
     await expect(lease).rejects.toMatchObject({ code: 'storage' });
   });
 
+  test('does not name the dead process that held it before, whose words are still there', async () => {
+    const store = await openNew();
+    const lease = await store.acquireLease('shop/lease/backup', OWNER);
+    const dead = { ...OWNER, host: hostname(), processId: spawnSync(process.execPath, ['-v']).pid };
+    await store.replace('shop/lease/backup', Buffer.from(JSON.stringify(dead)));
+    await expect(store.acquireLease('shop/lease/backup', OWNER)).rejects.toMatchObject({
+      code: 'locked',
+      details: { owner: null },
+    });
+    await lease.release();
+  });
+
+  test.skipIf(process.getuid?.() === 0)(
+    'whose lock file this user cannot write is refused, although SQLite would open it (root can write it)',
+    async () => {
+      const store = await openNew();
+      await (await store.acquireLease('shop/lease/backup', OWNER)).release();
+      await chmod(join(path, LOCK), 0o400);
+      const lease = store.acquireLease('shop/lease/backup', OWNER);
+      await expect(lease).rejects.toMatchObject({ code: 'permission' });
+    },
+  );
+
   test('whose owner left unreadable words names nobody', async () => {
     const store = await openNew();
     const lease = await store.acquireLease('shop/lease/backup', OWNER);
@@ -236,11 +259,11 @@ describe('a full disk', () => {
     skip,
   }) => {
     await mkdir(path);
-    const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path]);
+    const { status } = spawnSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path]);
     skip(status !== 0, 'mounting a small tmpfs needs root');
     const mounted = path;
     onTestFinished(() => {
-      spawnSync('umount', ['--lazy', mounted]);
+      spawnSync('/bin/umount', ['--lazy', mounted]);
     });
     const store = await openFilesystemStore({ kind: 'filesystem', path });
     await store.put('pack/1', Buffer.alloc(600_000, 1));
