@@ -1,0 +1,60 @@
+import { parseRate } from '../../config/quantities.ts';
+import { choice, defineCommand, flag, option, optionalArgument, type Command } from '../command.ts';
+import { parseBackupName, parseJobs, parseLevel } from '../values.ts';
+import { notBuilt } from './not-built.ts';
+
+export const backupCommand: Command = defineCommand({
+  name: 'backup',
+  summary: 'back a server up',
+  description:
+    'Copies the cluster while it works, checks every page on the way, and waits until all WAL that the backup needs is ' +
+    'in the repository. When nobody receives the WAL, the backup receives it itself. Interrupted at any moment it ' +
+    'leaves no half backup; the next one clears away what was begun.',
+  arguments: {
+    server: optionalArgument({
+      label: 'SERVER',
+      help: 'the server; may be left out when one is configured',
+    }),
+  },
+  options: {
+    type: choice(
+      ['full', 'differential', 'incremental'],
+      'what to read (default: incremental when a usable parent exists, else full)',
+    ),
+    from: choice(
+      ['auto', 'local', 'connection', 'stream'],
+      'how to read the files: from the data directory, over SQL, or by BASE_BACKUP (default: auto, the best that works)',
+    ),
+    jobs: option({
+      label: 'N',
+      help: 'workers (default: jobs of the configuration, 2)',
+      parse: parseJobs,
+    }),
+    level: option({
+      label: 'L',
+      help: 'zstd level, 1 to 19 (default: level of the configuration, 1)',
+      parse: parseLevel,
+    }),
+    checkpoint: choice(
+      ['fast', 'spread'],
+      'begin at once with a fast checkpoint, or wait for a gentle one (default: fast)',
+    ),
+    name: option({
+      label: 'TEXT',
+      help: 'a name for people, shown by list and show',
+      parse: parseBackupName,
+    }),
+    rate: option({ label: 'LIMIT', help: 'read at most LIMIT, such as 50MB/s', parse: parseRate }),
+    fresh: flag('store every page again; share nothing with earlier backups'),
+    paranoid: flag('read also files that look unchanged'),
+  },
+  examples: [
+    { command: 'walnut backup shop', does: 'the usual' },
+    { command: 'walnut backup shop --type full --jobs 4', does: 'everything, with four workers' },
+    { command: 'walnut backup shop --from stream --rate 50MB/s', does: 'gently, over the network' },
+  ],
+  exitCodes: [0, 1, 2, 4, 130],
+  run: async () => {
+    throw notBuilt('backup');
+  },
+});

@@ -1,0 +1,143 @@
+import { parseRate } from '../../config/quantities.ts';
+import { WalnutError } from '../../lib/walnut-error.ts';
+import {
+  choice,
+  defineCommand,
+  flag,
+  option,
+  optionalArgument,
+  repeatable,
+  type Command,
+} from '../command.ts';
+import { targetChoice } from '../restore-options.ts';
+import {
+  parseBackupId,
+  parseJobs,
+  parseLsnOption,
+  parseMapping,
+  parsePath,
+  parseRestorePoint,
+  parseSetting,
+  parseTimelineChoice,
+  parseXid,
+} from '../values.ts';
+import { notBuilt } from './not-built.ts';
+
+export const restoreCommand: Command = defineCommand({
+  name: 'restore',
+  summary: 'bring a server back, to any moment, into a new folder',
+  description:
+    'Makes a plan first (which backup, which WAL, how much) and refuses what could not end well: a time before the first ' +
+    'backup, WAL that does not reach the target, a folder with content, too little space. Then it writes the files, ' +
+    'checked and fsynced, and the recovery settings; pg_ctl start does the rest. Without a target the server is brought ' +
+    'to the latest moment and promoted; with one it pauses there, readable, until you promote it.\n\n' +
+    'A time without an offset is taken in your zone.',
+  arguments: {
+    server: optionalArgument({
+      label: 'SERVER',
+      help: 'the server; may be left out when one is configured',
+    }),
+  },
+  options: {
+    target: option({ label: 'DIR', help: 'the new data directory (required)', parse: parsePath }),
+    backup: option({
+      label: 'ID',
+      help: 'the backup to begin with (default: the newest good one before the target)',
+      parse: parseBackupId,
+    }),
+    toTime: option({
+      label: 'T',
+      help: 'to this time: 2026-11-22 19:15:00, with +01:00 or Z for another zone, or "today 14:00"',
+    }),
+    toLsn: option({ label: 'L', help: 'to this position in the WAL', parse: parseLsnOption }),
+    toXid: option({ label: 'X', help: 'to the end of this transaction', parse: parseXid }),
+    toName: option({
+      label: 'N',
+      help: 'to this restore point (pg_create_restore_point)',
+      parse: parseRestorePoint,
+    }),
+    toImmediate: flag('to the end of the backup: no later change'),
+    exclusive: flag('stop just before the target instead of just after'),
+    timeline: option({
+      label: 'T',
+      help: 'along this timeline: latest, current or a number (default: latest)',
+      parse: parseTimelineChoice,
+    }),
+    action: choice(
+      ['pause', 'promote', 'shutdown'],
+      'at the target (default: pause with a target, promote without)',
+    ),
+    tablespace: repeatable({
+      label: 'NAME=DIR',
+      help: 'put a tablespace (name or oid) into DIR',
+      parse: parseMapping,
+    }),
+    link: repeatable({
+      label: 'NAME=DIR',
+      help: 'put what another symbolic link led to into DIR',
+      parse: parseMapping,
+    }),
+    walDirectory: option({
+      label: 'DIR',
+      help: 'make pg_wal a link to DIR',
+      parse: parsePath,
+    }),
+    wal: choice(
+      ['fetch', 'copy'],
+      'fetch WAL by restore_command while it recovers, or copy it into pg_wal now (default: fetch)',
+    ),
+    standby: flag('come up as a standby that keeps following the archive'),
+    archiveMode: choice(
+      ['off', 'preserve'],
+      "the restored server's archive_mode (default: off, so that it never writes into the old one's archive)",
+    ),
+    set: repeatable({
+      label: 'NAME=VALUE',
+      help: 'a further setting of the restored server',
+      parse: parseSetting,
+    }),
+    owner: option({
+      label: 'USER',
+      help: "as root: whose the files will be (default: the owner of DIR's parent)",
+    }),
+    jobs: option({
+      label: 'N',
+      help: 'workers (default: jobs of the configuration, 2)',
+      parse: parseJobs,
+    }),
+    rate: option({ label: 'LIMIT', help: 'write at most LIMIT, such as 50MB/s', parse: parseRate }),
+    delta: flag("into a stopped cluster's directory: keep the files' pages that are already right"),
+    dryRun: flag('print the plan and change nothing'),
+  },
+  examples: [
+    { command: 'walnut restore shop --target /srv/restored', does: 'to the latest moment' },
+    {
+      command: 'walnut restore shop --target /srv/restored --to-time "2026-11-22 19:15:00"',
+      does: 'to just before a mistake',
+    },
+    {
+      command: 'walnut restore shop --target /srv/restored --to-name before_migration --dry-run',
+      does: 'see the plan first',
+    },
+  ],
+  exitCodes: [0, 1, 2, 130],
+  validate: ({ target, standby, action, ...values }) => {
+    if (target === undefined) {
+      throw new WalnutError('usage', 'option --target: it is required', {
+        hint: 'Name an empty or missing folder: --target /srv/restored.',
+      });
+    }
+    const { kind } = targetChoice(values, new Date());
+    if (standby && (kind !== 'latest' || action !== undefined)) {
+      throw new WalnutError('usage', 'option --standby: a standby has no target and no action');
+    }
+    if (action !== undefined && kind === 'latest' && action !== 'promote') {
+      throw new WalnutError('usage', `option --action ${action}: it needs a target`, {
+        hint: 'Add --to-time, --to-lsn, --to-xid, --to-name or --to-immediate.',
+      });
+    }
+  },
+  run: async () => {
+    throw notBuilt('restore');
+  },
+});

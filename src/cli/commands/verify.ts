@@ -1,0 +1,38 @@
+import { defineCommand, option, optionalArgument, type Command } from '../command.ts';
+import { parseBackupId, parseJobs, parsePercent } from '../values.ts';
+import { notBuilt } from './not-built.ts';
+
+export const verifyCommand: Command = defineCommand({
+  name: 'verify',
+  summary: 'read everything back from the repository and check it',
+  description:
+    'Every object is read, decompressed and compared with its hash: backups, WAL, indexes, history files. What is ' +
+    'damaged is listed with the backups and WAL it belongs to.',
+  arguments: {
+    server: optionalArgument({
+      label: 'SERVER',
+      help: 'one server; without it, all that are configured',
+    }),
+  },
+  options: {
+    backup: option({ label: 'ID', help: 'only what this backup needs', parse: parseBackupId }),
+    sample: option({
+      label: 'PERCENT',
+      help: 'a random share of the data instead of all of it',
+      parse: parsePercent,
+    }),
+    jobs: option({
+      label: 'N',
+      help: 'workers (default: jobs of the configuration, 2)',
+      parse: parseJobs,
+    }),
+  },
+  examples: [
+    { command: 'walnut verify', does: 'everything' },
+    { command: 'walnut verify shop --sample 5', does: 'a twentieth, drawn anew each time' },
+  ],
+  exitCodes: [0, 1, 2, 3, 130],
+  run: async () => {
+    throw notBuilt('verify');
+  },
+});

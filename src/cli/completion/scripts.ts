@@ -1,0 +1,18 @@
+import { GLOBAL_OPTIONS, type WordDescription } from '../command-line-description.ts';
+import { renderBash } from './bash.ts';
+import { renderFish } from './fish.ts';
+import { renderZsh } from './zsh.ts';
+
+const RENDERERS = { bash: renderBash, zsh: renderZsh, fish: renderFish };
+
+/** A script that completes commands, options and their choices, and files where a value is a path. */
+export function renderCompletion(
+  shell: keyof typeof RENDERERS,
+  words: readonly WordDescription[],
+): string {
+  const complete = words.map((each) => ({
+    ...each,
+    options: [...each.options, ...GLOBAL_OPTIONS],
+  }));
+  return RENDERERS[shell](complete);
+}
