@@ -87,7 +87,8 @@ async function namesIn(folder: string): Promise<string[]> {
 
 async function ageMs(path: string): Promise<number> {
   try {
-    return Date.now() - (await stat(path)).mtimeMs;
+    // Floored like the clock, or a file of this very millisecond would seem to come from the future.
+    return Date.now() - Math.floor((await stat(path)).mtimeMs);
   } catch (error) {
     if (isAbsent(error)) return -Infinity;
     throw error;
