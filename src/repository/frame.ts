@@ -13,7 +13,7 @@
  * | 48 | 1 | codec: 0 none, 1 zstd |
  * | 49 | 3 | zero |
  * | 52 | 4 | number of the frame in its pack, from 0 |
- * | 56 | 4 | zero |
+ * | 56 | 4 | CRC-32C of the stored content: finds a flipped bit that decompression would not notice |
  * | 60 | 4 | CRC-32C of bytes 0 to 59 |
  * | 64 | | content |
  */
@@ -38,6 +38,8 @@ export type FrameHeader = {
   readonly hash: Uint8Array;
   readonly codec: 'none' | 'zstd';
   readonly number: number;
+  /** CRC-32C of the stored content. */
+  readonly storedCrc: number;
 };
 
 export type EncodedFrame = {
@@ -65,6 +67,7 @@ export function encodeFrame(frame: NewFrame): EncodedFrame {
     hash: blake3(frame.plain),
     codec: helps ? 'zstd' : 'none',
     number: frame.number,
+    storedCrc: crc32c(content),
   };
   return { header, headerBytes: encodeFrameHeader(header), content };
 }
@@ -78,6 +81,7 @@ function encodeFrameHeader(header: FrameHeader): Buffer {
   bytes.set(header.hash, 16);
   bytes.writeUInt8(header.codec === 'zstd' ? 1 : 0, 48);
   bytes.writeUInt32LE(header.number, 52);
+  bytes.writeUInt32LE(header.storedCrc, 56);
   bytes.writeUInt32LE(crc32c(bytes.subarray(0, 60)), 60);
   return bytes;
 }
@@ -96,6 +100,7 @@ export function decodeFrameHeader(bytes: Uint8Array, key: string): FrameHeader {
     hash: Uint8Array.from(view.subarray(16, 48)),
     codec: view.readUInt8(48) === 1 ? 'zstd' : 'none',
     number: view.readUInt32LE(52),
+    storedCrc: view.readUInt32LE(56),
   };
 }
 
@@ -112,6 +117,9 @@ export function openFrame(
   const content = stored.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + header.storedBytes);
   if (header.number !== expected.number || content.length !== header.storedBytes) {
     throw damaged(key, `frame ${expected.number} is cut or stands in the wrong place`);
+  }
+  if (crc32c(content) !== header.storedCrc) {
+    throw damaged(key, `the checksum of frame ${header.number} does not match`);
   }
   const plain = inflateFrame(content, header, key);
   const hash = blake3(plain);

@@ -31,7 +31,7 @@ export type FrameRun = {
   readonly length: number;
 };
 
-export type IndexedFrame = FrameHeader & {
+export type IndexedFrame = Omit<FrameHeader, 'storedCrc'> & {
   /** Byte offset of the frame's header in the pack. */
   readonly offset: number;
   readonly runs: readonly FrameRun[];
@@ -71,7 +71,7 @@ export class PackIndexBuilder {
     footer.writeBigUInt64LE(BigInt(indexOffset), 8);
     footer.writeUInt32LE(stored.length, 16);
     footer.writeUInt32LE(plain.length, 20);
-    blake3(plain).copy(footer, 24);
+    blake3(stored).copy(footer, 24);
     footer.writeUInt32LE(this.frameCount, 56);
     footer.writeUInt32LE(crc32c(footer.subarray(0, 60)), 60);
     return Buffer.concat([stored, footer]);
@@ -82,6 +82,7 @@ export type PackFooter = {
   readonly indexOffset: number;
   readonly storedBytes: number;
   readonly plainBytes: number;
+  /** BLAKE3 of the stored index. */
   readonly hash: Uint8Array;
   readonly frameCount: number;
 };
@@ -110,8 +111,8 @@ export function decodePackIndex(
 ): IndexedFrame[] {
   if (footer.plainBytes > INDEX_BYTES_MAX) throw damaged(key, 'its index has an impossible length');
   try {
+    if (!blake3(stored).equals(footer.hash)) throw new RangeError('hash does not match');
     const plain = decompress(stored, footer.plainBytes);
-    if (!blake3(plain).equals(footer.hash)) throw new RangeError('hash does not match');
     return decodeEntries(new ByteReader(plain), footer);
   } catch (error) {
     throw damaged(key, 'its index is damaged', error);

@@ -1,8 +1,9 @@
 /**
  * Objects that are written and read whole: header, optional annex, and the payload as zstd blocks
- * (docs/repository-format.md, "Blocks"): u32 stored length, u32 plain length, bytes; stored = plain means not compressed.
+ * (docs/repository-format.md, "Blocks"): u32 stored length, u32 plain length, u32 CRC-32C of the stored
+ * bytes, the bytes; stored = plain means not compressed. The checksum finds what decompression would not notice.
  */
-import { blake3, BLAKE3_BYTES } from '../lib/hashing.ts';
+import { blake3, BLAKE3_BYTES, crc32c } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { compress, decompress } from './compression.ts';
@@ -17,7 +18,7 @@ import {
 
 /** Plain bytes per block: bounds the memory of one compression and keeps the ratio of a single frame. */
 export const BLOCK_BYTES: number = 1024 * 1024;
-const BLOCK_HEADER_BYTES = 8;
+const BLOCK_HEADER_BYTES = 12;
 const ANNEX_HEADER_BYTES: number = BLAKE3_BYTES + 4;
 
 export type NewSealedObject = {
@@ -67,11 +68,11 @@ export function openAnnex(stored: Uint8Array, header: ObjectHeader, key: string)
   const view = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
   const annex = view.subarray(OBJECT_HEADER_BYTES, OBJECT_HEADER_BYTES + header.annexBytes);
   const plainBytes = annex.readUInt32LE(BLAKE3_BYTES);
-  const plain = inflate(annex.subarray(ANNEX_HEADER_BYTES), plainBytes, key);
-  if (!blake3(plain).equals(annex.subarray(0, BLAKE3_BYTES))) {
+  const compressed = annex.subarray(ANNEX_HEADER_BYTES);
+  if (!blake3(compressed).equals(annex.subarray(0, BLAKE3_BYTES))) {
     throw damaged(key, 'the hash of its annex does not match');
   }
-  return plain;
+  return inflate(compressed, plainBytes, key);
 }
 
 /**
@@ -111,6 +112,7 @@ function sealBlocks(plain: Uint8Array, level: number): Buffer[] {
     const lengths = Buffer.alloc(BLOCK_HEADER_BYTES);
     lengths.writeUInt32LE(stored.length, 0);
     lengths.writeUInt32LE(block.length, 4);
+    lengths.writeUInt32LE(crc32c(stored), 8);
     parts.push(lengths, Buffer.from(stored.buffer, stored.byteOffset, stored.length));
   }
   return parts;
@@ -130,6 +132,9 @@ function openBlocks(payload: Uint8Array, plainBytes: number, key: string): Buffe
       throw damaged(key, 'a block of it is cut or has an impossible length');
     }
     const stored = view.subarray(at + BLOCK_HEADER_BYTES, end);
+    if (crc32c(stored) !== view.readUInt32LE(at + 8)) {
+      throw damaged(key, 'the checksum of a block does not match');
+    }
     parts.push(storedLength === plainLength ? stored : inflate(stored, plainLength, key));
     opened += plainLength;
     at = end;
@@ -140,9 +145,10 @@ function openBlocks(payload: Uint8Array, plainBytes: number, key: string): Buffe
 
 function sealAnnex(annex: Uint8Array, level: number): Buffer {
   const lead = Buffer.alloc(ANNEX_HEADER_BYTES);
-  blake3(annex).copy(lead, 0);
+  const compressed = compress(annex, level);
+  blake3(compressed).copy(lead, 0);
   lead.writeUInt32LE(annex.length, BLAKE3_BYTES);
-  return Buffer.concat([lead, compress(annex, level)]);
+  return Buffer.concat([lead, compressed]);
 }
 
 function inflate(stored: Uint8Array, plainBytes: number, key: string): Buffer {

@@ -1,0 +1,18 @@
+import type { Lsn } from '../postgres/lsn.ts';
+import type { TimelineId } from '../postgres/timeline-id.ts';
+import type { CopyResult } from './copy-files.ts';
+
+/** A cluster copied between start and stop, whichever way: what the manifest is made of. */
+export type CopiedCluster = CopyResult & {
+  readonly timeline: TimelineId;
+  readonly stopTimeline: TimelineId;
+  readonly startLsn: Lsn;
+  readonly stopLsn: Lsn;
+  /** By the database server's clock. */
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+  /** `global/pg_control`, copied after everything else. */
+  readonly controlFile: Buffer;
+  readonly backupLabel: Buffer;
+  readonly tablespaceMap: Buffer;
+};

@@ -1,0 +1,131 @@
+/**
+ * Copies a cluster between the server's start and stop functions (the non-exclusive low-level API), for the sources
+ * `local` and `connection`.
+ */
+import { startBackup, stopBackup } from '../postgres/connection/backup-functions.ts';
+import { parseBackupLabel } from '../postgres/cluster/backup-label.ts';
+import {
+  CONTROL_FILE_BYTES,
+  CONTROL_FILE_PATH,
+  isControlFileTorn,
+  parseControlFile,
+} from '../postgres/cluster/control-file.ts';
+import { formatLsn } from '../postgres/lsn.ts';
+import { toTimelineId } from '../postgres/timeline-id.ts';
+import { storeAttempt } from '../repository/attempt.ts';
+import { sleep } from '../lib/sleep.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
+import type { BackupContext } from './backup.ts';
+import type { FunctionsSource } from './choose-source.ts';
+import type { ClusterSource } from './cluster-source.ts';
+import type { CopiedCluster } from './copied-cluster.ts';
+import { copyFiles, type CopyResult } from './copy-files.ts';
+import { listFiles } from './list-files.ts';
+import { thisHost } from './this-process.ts';
+
+const CONTROL_FILE_ATTEMPTS = 10;
+const CONTROL_FILE_PAUSE_MS = 50;
+
+export async function copyByFunctions(
+  context: BackupContext,
+  source: FunctionsSource,
+): Promise<CopiedCluster> {
+  const { options, progress, connected, id, signal } = context;
+  progress.waitingForCheckpoint();
+  const startedAt = await connected.serverTime();
+  const startLsn = await connected.withLimit(
+    startBackup(connected.session, `walnut ${id}`, options.checkpoint === 'fast'),
+    {
+      timeoutMs: options.checkpointTimeoutMs,
+      act: 'wait for the checkpoint that begins the backup',
+    },
+  );
+  await storeAttempt(
+    options.store,
+    { server: options.server, id },
+    {
+      version: 1,
+      type: 'full',
+      parent: null,
+      source: source.kind,
+      systemIdentifier: String(connected.systemIdentifier),
+      timeline: connected.timeline,
+      startLsn: formatLsn(startLsn),
+      startedAt: startedAt.toISOString(),
+      owner: { command: 'backup', ...thisHost() },
+    },
+  );
+  progress.started({ id, type: 'full', startLsn, expectedBytes: await connected.expectedBytes() });
+  const copy = await copyAll(context, source, startLsn);
+  // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.
+  const controlFile = await readControlFile(source.files, signal);
+  const { lsn: stopLsn, backupLabel, tablespaceMap } = await stopBackup(connected.session, false);
+  const { startTimeline } = parseBackupLabel(backupLabel);
+  return {
+    ...copy,
+    controlFile,
+    backupLabel,
+    tablespaceMap,
+    startLsn,
+    stopLsn,
+    startedAt,
+    finishedAt: await connected.serverTime(),
+    timeline: startTimeline,
+    stopTimeline: connected.isStandby ? standbyTimeline(controlFile) : connected.timeline,
+  };
+}
+
+async function copyAll(
+  context: BackupContext,
+  source: FunctionsSource,
+  startLsn: bigint,
+): Promise<CopyResult> {
+  const { options, progress, connected, id, signal, warnings } = context;
+  const files = listFiles({
+    source: source.files,
+    majorVersion: connected.majorVersion,
+    innerTablespaces: connected.innerTablespaces,
+    warn: (text) => {
+      warnings.push(text);
+      progress.warning(text);
+    },
+  });
+  return copyFiles(files, {
+    store: options.store,
+    server: options.server,
+    id,
+    source: source.workerSource,
+    jobs: options.jobs,
+    level: options.level,
+    rateBytesPerSecond: options.rateBytesPerSecond,
+    verifyChecksums: connected.facts.dataChecksums,
+    startLsn,
+    progress,
+    signal,
+  });
+}
+
+/** A live read may be torn while the server writes the file: its checksum tells. */
+async function readControlFile(files: ClusterSource, signal: AbortSignal): Promise<Buffer> {
+  for (let attempt = 1; ; attempt += 1) {
+    const bytes = await files.readSmallFile(CONTROL_FILE_PATH, CONTROL_FILE_BYTES);
+    if (bytes !== null && bytes.length === CONTROL_FILE_BYTES && !isControlFileTorn(bytes)) {
+      return bytes;
+    }
+    if (attempt === CONTROL_FILE_ATTEMPTS) {
+      throw new WalnutError(
+        'failed',
+        `read ${CONTROL_FILE_PATH}: its checksum does not match in ${attempt} reads`,
+        {
+          hint: 'The control file on the server is damaged; do not restart the server before you have looked at its disk.',
+        },
+      );
+    }
+    await sleep(CONTROL_FILE_PAUSE_MS, signal);
+  }
+}
+
+function standbyTimeline(controlFile: Buffer): ReturnType<typeof toTimelineId> {
+  const { minRecoveryPointTimeline, timeline } = parseControlFile(controlFile);
+  return toTimelineId(minRecoveryPointTimeline === 0 ? timeline : minRecoveryPointTimeline);
+}

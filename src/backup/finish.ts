@@ -1,0 +1,138 @@
+/** The end of a backup: all its WAL is stored, then the manifest is, and with it the backup exists. */
+import { WalnutError } from '../lib/walnut-error.ts';
+import { parseControlFile } from '../postgres/cluster/control-file.ts';
+import { formatLsn } from '../postgres/lsn.ts';
+import { backupKeys } from '../repository/layout.ts';
+import { storeManifest, type Manifest } from '../repository/manifest.ts';
+import type { BackupContext } from './backup.ts';
+import type { BackupOutcome } from './backup-options.ts';
+import type { CopiedCluster } from './copied-cluster.ts';
+import { nameDamage } from './name-damage.ts';
+import { waitForBackupWal } from './wal-wait.ts';
+
+const FIRST_REVISION = 1;
+
+export async function commitBackup(
+  context: BackupContext,
+  copied: CopiedCluster,
+): Promise<BackupOutcome> {
+  const { options, progress, connected, signal } = context;
+  await waitForBackupWal({
+    store: options.store,
+    scope: { server: options.server, incarnation: connected.incarnation },
+    timeline: copied.stopTimeline,
+    startLsn: copied.startLsn,
+    stopLsn: copied.stopLsn,
+    timeoutMs: options.walTimeoutMs,
+    hint: options.walSupply.hint,
+    onWaiting: (arrived) => progress.waitingForWal(copied.stopLsn, arrived),
+    signal,
+  });
+  const manifest = await describeBackup(context, copied);
+  await commit(context, manifest);
+  return { id: context.id, manifest };
+}
+
+/**
+ * Checked before and after: the lease is still ours, and every pack is still there. A backup stored by one who had lost
+ * the lease may refer to what another has just deleted, so it is withdrawn.
+ */
+async function commit({ options, lease, id }: BackupContext, manifest: Manifest): Promise<void> {
+  const { store, server } = options;
+  await requirePacks(options, manifest);
+  if (!(await lease.isHeld())) throw leaseLost(server, id);
+  const key = await storeManifest(store, manifest, FIRST_REVISION);
+  try {
+    if (!(await lease.isHeld())) throw leaseLost(server, id);
+    await requirePacks(options, manifest);
+  } catch (error) {
+    await store.delete(key);
+    throw error;
+  }
+}
+
+async function requirePacks(
+  { store }: BackupContext['options'],
+  manifest: Manifest,
+): Promise<void> {
+  for (const { key, storedBytes } of manifest.packs) {
+    const info = await store.stat(key);
+    if (info === null || info.sizeBytes !== storedBytes) {
+      throw new WalnutError(
+        'object-missing',
+        `commit backup ${manifest.id}: pack ${key} is missing or cut`,
+        {
+          hint: 'Something else changes this repository; find it, then take the backup again.',
+        },
+      );
+    }
+  }
+}
+
+async function describeBackup(context: BackupContext, copied: CopiedCluster): Promise<Manifest> {
+  const { options, connected, id, source, startedMs } = context;
+  const { facts } = connected;
+  const control = parseControlFile(copied.controlFile);
+  const damage = await nameDamage(copied.damage, connected);
+  const storedBytes =
+    copied.packs.reduce((sum, pack) => sum + pack.storedBytes, 0) +
+    copied.chunks.reduce((sum, chunk) => sum + chunk.storedBytes, 0);
+  return {
+    version: 1,
+    id,
+    type: 'full',
+    server: options.server,
+    name: options.name,
+    parent: null,
+    source: source.kind,
+    changeSource: null,
+    fromStandby: connected.isStandby,
+    walnutVersion: options.walnutVersion,
+    systemIdentifier: String(connected.systemIdentifier),
+    majorVersion: connected.majorVersion,
+    serverVersionNum: connected.serverVersionNum,
+    timeline: copied.timeline,
+    startLsn: formatLsn(copied.startLsn),
+    stopLsn: formatLsn(copied.stopLsn),
+    stopTimeline: copied.stopTimeline,
+    startedAt: copied.startedAt.toISOString(),
+    finishedAt: copied.finishedAt.toISOString(),
+    durationMs: Date.now() - startedMs,
+    cluster: {
+      blockBytes: control.blockSize,
+      segmentBlocks: control.relationSegmentBlocks,
+      walSegmentBytes: control.walSegmentBytes,
+      dataChecksumVersion: control.dataChecksumVersion,
+      dataDirectory: facts.dataDirectory,
+      dataDirectoryMode: facts.dataDirectoryMode,
+    },
+    controlFile: copied.controlFile.toString('base64'),
+    backupLabel: copied.backupLabel.toString('base64'),
+    tablespaceMap: copied.tablespaceMap.toString('base64'),
+    settings: facts.settings,
+    tablespaces: facts.tablespaces,
+    databases: facts.databases,
+    externalFiles: connected.externalFiles,
+    totals: {
+      ...copied.totals,
+      storedBytes,
+      changedFiles: copied.totals.files,
+      changedPages: copied.totals.pages,
+      damagedPages: damage.length,
+    },
+    damage,
+    warnings: context.warnings,
+    chunks: [...copied.chunks],
+    packs: copied.packs.map(({ key, storedBytes: bytes }) => ({
+      key,
+      storedBytes: bytes,
+      liveBytes: bytes,
+    })),
+  };
+}
+
+function leaseLost(server: string, id: string): WalnutError {
+  return new WalnutError('locked', `commit backup ${id} of server ${server}: the lease was lost`, {
+    hint: `The backup was withdrawn. See who else works on ${backupKeys.all(server)}, then take it again.`,
+  });
+}

@@ -1,0 +1,69 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { openObject, sealObject } from './sealed-object.ts';
+import { decodeObjectHeader } from './object-header.ts';
+
+const KEY = 'walnut.json';
+const seal = (plain: Uint8Array, annex?: Uint8Array): Buffer =>
+  sealObject({ kind: 'wal-segment', plain, level: 1, ...(annex === undefined ? {} : { annex }) });
+
+describe('a sealed object', () => {
+  test.each([0, 1, 1024 * 1024, 1024 * 1024 + 1, 3 * 1024 * 1024 + 17])(
+    'gives back %i bytes as they were',
+    (length) => {
+      const plain = Buffer.alloc(length, 'walnut ');
+      expect(openObject(seal(plain), 'wal-segment', KEY).plain.equals(plain)).toBe(true);
+    },
+  );
+
+  test('incompressible content is stored as it is and given back', () => {
+    const plain = Buffer.from(Uint8Array.from({ length: 5000 }, (_, at) => (at * 7919 * at) >> 3));
+    expect(openObject(seal(plain), 'wal-segment', KEY).plain.equals(plain)).toBe(true);
+  });
+
+  test('any flipped bit in header, annex or blocks is found', () => {
+    const good = seal(Buffer.from('some WAL'), Buffer.from('some facts'));
+    const unnoticed = Array.from({ length: good.length * 8 }, (_, bit) => bit).filter((bit) => {
+      const bad = Buffer.from(good);
+      bad.writeUInt8(bad.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+      try {
+        openObject(bad, 'wal-segment', KEY);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    expect(unnoticed).toEqual([]);
+  });
+
+  test('a cut at any byte is found', () => {
+    const good = seal(Buffer.from('some WAL'), Buffer.from('some facts'));
+    for (let length = 0; length < good.length; length += 1) {
+      expect(() => openObject(good.subarray(0, length), 'wal-segment', KEY)).toThrow(KEY);
+    }
+  });
+
+  test('an object of another kind is refused by name', () => {
+    expect(() => openObject(seal(Buffer.alloc(3)), 'manifest', KEY)).toThrow('not a manifest');
+  });
+
+  test('a newer format version is refused, not guessed at', () => {
+    expect(() => decodeObjectHeader(withVersion(seal(Buffer.alloc(3)), 2), KEY)).toThrow(
+      'checksum',
+    );
+  });
+
+  test('arbitrary bytes are never taken for an object', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        expect(() => openObject(bytes, 'manifest', KEY)).toThrow(KEY);
+      }),
+    );
+  });
+});
+
+function withVersion(bytes: Buffer, version: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed.writeUInt16LE(version, 8);
+  return changed;
+}
