@@ -72,9 +72,9 @@ function databaseDifferences(expected: DatabaseContent, restored: DatabaseConten
     ...valueDifferences('table', expected.tables, restored.tables),
     ...valueDifferences('index', expected.indexes, restored.indexes),
     ...valueDifferences(
-      'large objects',
-      { all: expected.largeObjects },
-      { all: restored.largeObjects },
+      'table',
+      { pg_largeobject: expected.largeObjects },
+      { pg_largeobject: restored.largeObjects },
     ),
     ...differingKeys('sequence', expected.sequences, restored.sequences),
     ...Object.entries(expected.sequences).flatMap(([name, { at, increment }]) => {

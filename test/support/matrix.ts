@@ -7,7 +7,7 @@ export type MatrixRow = {
   readonly major: MajorVersion;
   readonly extent: 'full' | 'drawn';
   /** All choices on a full row; one of them, by the run's seed and `purpose`, on a drawn row. */
-  select<T>(purpose: string, choices: readonly T[]): readonly T[];
+  readonly select: <T>(purpose: string, choices: readonly T[]) => readonly T[];
 };
 
 export type MatrixEnvironment = {
