@@ -16,6 +16,7 @@ export type ServerProcessOptions = {
   readonly args: readonly string[];
   readonly user: SystemUser;
   readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
   /** Open for appending; takes standard output and error. */
   readonly logDescriptor: number;
 };
@@ -51,7 +52,7 @@ export class ServerProcess {
     const child = spawn(options.program, options.args, {
       ...spawnIdentity(options.user),
       cwd: options.folder,
-      env: serverEnvironment(options.folder),
+      env: { ...serverEnvironment(options.folder), ...options.env },
       detached: true,
       stdio: ['ignore', options.logDescriptor, options.logDescriptor],
     });

@@ -179,6 +179,23 @@ describe('a server in an odd place', () => {
     },
   );
 
+  test('what the server runs sees the environment it was given, and none of ours', async () => {
+    await using cluster = await testCluster({ major: 18 });
+    await cluster.server.stop();
+    process.env['PGHOST'] = 'nowhere.example';
+    await using same = await adoptCluster({
+      major: 18,
+      dataFolder: cluster.dataFolder,
+      env: { WALNUT_PROBE: 'seen' },
+    });
+    await same.server.start();
+    delete process.env['PGHOST'];
+    await same.sql(`create table seen (line text); copy seen from program 'env'`);
+    const lines = await same.sql<{ line: string }>('select line from seen');
+    expect(lines).toContainEqual({ line: 'WALNUT_PROBE=seen' });
+    expect(lines.filter(({ line }) => line.startsWith('PGHOST'))).toEqual([]);
+  });
+
   test('a restored cluster is taken over with its tablespace, whoever owns the files', async () => {
     await using cluster = await testCluster({ major: 13 });
     const space = await cluster.createTablespace('space');

@@ -36,6 +36,8 @@ export type ServerOptions = {
   readonly port?: number | 'free' | undefined;
   /** Given on the command line at each start, so they win over the cluster's files. */
   readonly overrides?: Settings;
+  /** More environment for the server and what it runs, such as its restore_command. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 export type CreateServerOptions = ServerOptions & {
@@ -271,6 +273,7 @@ export class TemporaryServer {
         args: ['-D', this.dataFolder, ...settingArguments(settings)],
         user: this.user,
         folder: this.dataFolder,
+        env: this.#options.env ?? {},
         logDescriptor,
       });
     } finally {

@@ -39,6 +39,8 @@ export type AdoptClusterOptions = {
   readonly dataFolder: string;
   /** Given on the command line; the files of the cluster stay as they are. */
   readonly overrides?: Settings;
+  /** Of the server and what it runs, such as its restore_command. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 export type SqlOptions = {
@@ -112,7 +114,8 @@ export async function adoptCluster(options: AdoptClusterOptions): Promise<TestCl
     folder: scratch.path,
     dataFolder: options.dataFolder,
     port: 'free',
-    ...(options.overrides === undefined ? {} : { overrides: options.overrides }),
+    overrides: options.overrides ?? {},
+    env: options.env ?? {},
   });
   await makeOwnedFolder(join(scratch.path, 'work'), user);
   return new TestCluster(server, scratch);
