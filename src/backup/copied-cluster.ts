@@ -1,5 +1,6 @@
 import type { Lsn } from '../postgres/lsn.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
+import type { Manifest } from '../repository/manifest.ts';
 import type { CopyResult } from './copy-files.ts';
 
 /** A cluster copied between start and stop, whichever way: what the manifest is made of. */
@@ -15,4 +16,6 @@ export type CopiedCluster = CopyResult & {
   readonly controlFile: Buffer;
   readonly backupLabel: Buffer;
   readonly tablespaceMap: Buffer;
+  /** Configuration files outside the data directory, as far as they could be read. */
+  readonly externalFiles: Manifest['externalFiles'];
 };

@@ -17,6 +17,7 @@ import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type { BackupContext } from './backup.ts';
 import type { FunctionsSource } from './choose-source.ts';
+import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
@@ -59,7 +60,7 @@ export async function copyByFunctions(
   const copy = await copyAll(context, source, startLsn);
   // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.
   const controlFile = await readControlFile(source.files, signal);
-  const { lsn: stopLsn, backupLabel, tablespaceMap } = await stopBackup(connected.session, false);
+  const { lsn: stopLsn, backupLabel, tablespaceMap } = await stopBackup(connected.session);
   const { startTimeline } = parseBackupLabel(backupLabel);
   return {
     ...copy,

@@ -73,7 +73,7 @@ async function describeBackup(context: BackupContext, copied: CopiedCluster): Pr
   const { options, connected, id, source, startedMs } = context;
   const { facts } = connected;
   const control = parseControlFile(copied.controlFile);
-  const damage = await nameDamage(copied.damage, connected);
+  const damage = await nameDamage(copied.damage, options.connection, facts);
   const storedBytes =
     copied.packs.reduce((sum, pack) => sum + pack.storedBytes, 0) +
     copied.chunks.reduce((sum, chunk) => sum + chunk.storedBytes, 0);
@@ -110,9 +110,9 @@ async function describeBackup(context: BackupContext, copied: CopiedCluster): Pr
     backupLabel: copied.backupLabel.toString('base64'),
     tablespaceMap: copied.tablespaceMap.toString('base64'),
     settings: facts.settings,
-    tablespaces: facts.tablespaces,
-    databases: facts.databases,
-    externalFiles: connected.externalFiles,
+    tablespaces: [...facts.tablespaces],
+    databases: [...facts.databases],
+    externalFiles: [...copied.externalFiles],
     totals: {
       ...copied.totals,
       storedBytes,

@@ -1,0 +1,51 @@
+import { openSession } from '../postgres/connection/open-session.ts';
+import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
+import { listServerFolder, readServerFile } from '../postgres/connection/file-listing.ts';
+import { readServerRanges } from '../postgres/connection/file-reads.ts';
+import type { ServerFacts } from '../postgres/connection/server-facts.ts';
+import type { Session } from '../postgres/connection/session.ts';
+import type { ClusterSource, FolderEntry, RangeReader } from './cluster-source.ts';
+
+/** `connection`: nothing runs on the database host; files are listed and read by SQL functions. */
+export class ConnectionClusterSource implements ClusterSource {
+  readonly #session: Session;
+  readonly #folderMode: number;
+
+  constructor(session: Session, facts: ServerFacts) {
+    this.#session = session;
+    this.#folderMode = facts.dataDirectoryMode;
+  }
+
+  /** SQL does not tell permissions: they are those that PostgreSQL gives to all its files. */
+  async readFolder(path: string): Promise<FolderEntry[] | null> {
+    const entries = await listServerFolder(this.#session, path);
+    if (entries === null) return null;
+    return entries.map(({ name, isFolder, sizeBytes, modifiedMs }) => ({
+      name,
+      kind: isFolder ? 'folder' : 'file',
+      sizeBytes,
+      mode: isFolder ? this.#folderMode : this.#folderMode & 0o660,
+      modifiedMs,
+      target: null,
+    }));
+  }
+
+  async readSmallFile(path: string, maxBytes: number): Promise<Buffer | null> {
+    return readServerFile(this.#session, path, maxBytes);
+  }
+
+  async close(): Promise<void> {
+    // The session belongs to the backup.
+  }
+}
+
+/** A worker's reader: a session of its own. */
+export async function openConnectionRangeReader(
+  settings: ConnectionSettings,
+): Promise<RangeReader> {
+  const session = await openSession(settings, { applicationName: 'walnut backup' });
+  return {
+    readRanges: async (ranges, sink) => readServerRanges(session, ranges, sink),
+    close: async () => session.close(),
+  };
+}
