@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sleep } from '../../src/lib/sleep.ts';
 import { testCluster, type TestCluster } from './cluster.ts';
 import { contentDifferences, contentOf } from './content.ts';
 import { lostCommits, startLoad } from './load.ts';
@@ -35,6 +36,10 @@ describe.each(testMatrix().filter(({ extent }) => extent === 'full'))(
     test('a marker holds the content of its moment while the load goes on', async () => {
       const load = startLoad(cluster, { restMs: 0 });
       await load.waitForCommits(50);
+      await load.pause();
+      const held = load.commits;
+      await sleep(100);
+      expect(load.commits).toBe(held);
       const first = await load.mark('first');
       await load.waitForCommits(100);
       await load.stop();
