@@ -1,9 +1,12 @@
 /** The intervals of time that a server can be restored to, per timeline. */
 import type { Lsn } from '../postgres/lsn.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
+import { postgresTimeToDate } from '../postgres/wal/postgres-time.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { BackupRecord } from './backup-catalog.ts';
+import { backupsOnHistory, type BackupRecord } from './backup-catalog.ts';
+import { coveredUntil } from './time-index.ts';
 import type { WalInventory } from './wal-inventory.ts';
+import { followWal } from './wal-path.ts';
 
 export type RecoveryWindow = {
   readonly timeline: TimelineId;
@@ -15,9 +18,51 @@ export type RecoveryWindow = {
   readonly toLsn: Lsn;
 };
 
-/** Undamaged backups count only. Windows that touch or overlap are one; ascending by timeline, then LSN. */
-export declare function recoveryWindows(
+/**
+ * A window per unbroken stretch of WAL behind an undamaged backup, for each timeline that has WAL of its own; it begins on
+ * an older timeline when the backup does. Ascending by timeline, then LSN.
+ */
+export async function recoveryWindows(
   store: ObjectStore,
   inventory: WalInventory,
   backups: readonly BackupRecord[],
-): Promise<RecoveryWindow[]>;
+): Promise<RecoveryWindow[]> {
+  const windows: RecoveryWindow[] = [];
+  const usable = backups.filter(
+    ({ damaged, incarnation }) => !damaged && incarnation === inventory.name,
+  );
+  for (const timeline of inventory.timelines.keys()) {
+    windows.push(...(await windowsOf(store, inventory, { timeline, backups: usable })));
+  }
+  return windows;
+}
+
+async function windowsOf(
+  store: ObjectStore,
+  inventory: WalInventory,
+  {
+    timeline,
+    backups,
+  }: { readonly timeline: TimelineId; readonly backups: readonly BackupRecord[] },
+): Promise<RecoveryWindow[]> {
+  const history = inventory.histories.get(timeline);
+  if (history === undefined) return [];
+  const windows: RecoveryWindow[] = [];
+  for (const backup of backupsOnHistory(backups, history)) {
+    const last = windows.at(-1);
+    if (last !== undefined && backup.startLsn <= last.toLsn) continue;
+    const path = followWal(inventory, { timeline, from: backup.startLsn });
+    if (path.end < backup.stopLsn || path.endTimeline !== timeline) continue;
+    const covered = await coveredUntil(store, inventory, path);
+    const from = backup.finishedAt;
+    const until = covered === null ? from : postgresTimeToDate(covered);
+    windows.push({
+      timeline,
+      from,
+      to: until < from ? from : until,
+      fromLsn: backup.stopLsn,
+      toLsn: path.end,
+    });
+  }
+  return windows;
+}

@@ -1,33 +1,32 @@
 /** Which WAL of one incarnation the repository holds, found out from the names and heads of the stored objects. */
-import type { Lsn } from '../postgres/lsn.ts';
-import type { LsnRange, TimelineHistory } from '../postgres/timeline-history.ts';
-import type { TimelineId } from '../postgres/timeline-id.ts';
-import type { IncarnationName } from '../repository/layout.ts';
-import type { Incarnation } from '../repository/repository.ts';
+import { messageOf, WalnutError } from '../lib/walnut-error.ts';
+import { toLsn, type Lsn } from '../postgres/lsn.ts';
+import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
+import {
+  historyFileName,
+  parseTimelineHistory,
+  rootHistory,
+  type LsnRange,
+  type TimelineHistory,
+} from '../postgres/timeline-history.ts';
+import { formatTimelineId, toTimelineId, type TimelineId } from '../postgres/timeline-id.ts';
+import { walKeys, type IncarnationName } from '../repository/layout.ts';
+import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
+import { readWalObject } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { mergeRanges, missingBetween, subtractRanges } from './lsn-ranges.ts';
+import { measureParts, type OpenSegment, type OpenSegmentPart } from './open-segment.ts';
+import { parseWalKey, type WalKey } from './wal-key.ts';
 
 export type WalScope = {
   readonly server: string;
   readonly incarnation: Incarnation;
 };
 
-/** An object that holds the bytes [offset, offset + length) of a segment that is not stored whole. */
-export type OpenSegmentPart = {
-  readonly key: string;
-  readonly kind: 'wal-partial' | 'wal-piece';
-  readonly offset: number;
-  readonly length: number;
-};
-
-export type OpenSegment = {
-  readonly number: bigint;
-  readonly parts: readonly OpenSegmentPart[];
-  /** The end of the bytes that the parts hold without a hole from the segment's start. */
-  readonly end: Lsn;
-};
-
 /** Segments [first, last], all stored whole. */
 export type SegmentRun = { readonly first: bigint; readonly last: bigint };
+
+export type StoredIndex = SegmentRun & { readonly key: string };
 
 export type TimelineInventory = {
   readonly timeline: TimelineId;
@@ -38,10 +37,12 @@ export type TimelineInventory = {
   /** Stored WAL, ascending, disjoint. */
   readonly ranges: readonly LsnRange[];
   /** Sealed indexes: first and last segment number, and key. */
-  readonly indexes: readonly (SegmentRun & { readonly key: string })[];
+  readonly indexes: readonly StoredIndex[];
   /** Ranges that the server no longer had when they were asked for. */
   readonly recordedGaps: readonly LsnRange[];
+  /** How many segments are stored whole. */
   readonly segments: number;
+  /** All objects of the timeline's folder. */
   readonly storedBytes: number;
 };
 
@@ -56,47 +57,226 @@ export type WalInventory = WalScope & {
   readonly damaged: readonly { readonly key: string; readonly reason: string }[];
 };
 
-export declare function readWalInventory(
-  store: ObjectStore,
-  scope: WalScope,
-): Promise<WalInventory>;
+export async function readWalInventory(store: ObjectStore, scope: WalScope): Promise<WalInventory> {
+  const name = nameOfIncarnation(scope.incarnation);
+  const segmentBytes = scope.incarnation.walSegmentBytes;
+  const prefix = walKeys.incarnation(scope.server, name);
+  const found = new Map<TimelineId, Found>();
+  const historyIds: TimelineId[] = [];
+  for await (const { key, sizeBytes } of store.list(prefix)) {
+    const parsed = parseWalKey(key.slice(prefix.length), segmentBytes);
+    if (parsed === null) continue;
+    if (parsed.kind === 'history') historyIds.push(parsed.timeline);
+    else if (parsed.kind !== 'backup-history') note(found, { key, sizeBytes, parsed });
+  }
+  const base = { ...scope, name, segmentBytes };
+  const { histories, damaged } = await readHistories(store, { scope, name, ids: historyIds });
+  const timelines = new Map<TimelineId, TimelineInventory>();
+  for (const timeline of [...found.keys()].toSorted((first, second) => first - second)) {
+    const objects = found.get(timeline) ?? emptyFound();
+    const begin = histories.get(timeline)?.ancestors.at(-1)?.end ?? toLsn(0n);
+    const place = { timeline, begin, segmentBytes };
+    timelines.set(timeline, await describeTimeline(store, place, objects));
+  }
+  return { ...base, timelines, histories, damaged };
+}
 
-/** The newest timeline that has WAL or a history; null when there is neither. */
-export declare function newestTimeline(inventory: WalInventory): TimelineId | null;
+/** The newest timeline that has WAL or a history file; null when there is neither. */
+export function newestTimeline(inventory: WalInventory): TimelineId | null {
+  const stored = [...inventory.timelines.keys()];
+  const known = [...inventory.histories.keys()].filter((timeline) => timeline > 1);
+  const all = [...stored, ...known];
+  return all.length === 0 ? null : toTimelineId(Math.max(...all));
+}
 
 /** @throws WalnutError `target-unreachable` when the timeline's history file is not stored or damaged. */
-export declare function historyOf(inventory: WalInventory, timeline: TimelineId): TimelineHistory;
+export function historyOf(inventory: WalInventory, timeline: TimelineId): TimelineHistory {
+  const history = inventory.histories.get(timeline);
+  if (history !== undefined) return history;
+  const file = historyFileName(timeline);
+  const key = walKeys.history(inventory.server, inventory.name, file);
+  const fault = inventory.damaged.find((entry) => entry.key === key);
+  throw new WalnutError(
+    'target-unreachable',
+    `follow timeline ${timeline} of server ${inventory.server}: its history file ${file} ` +
+      (fault === undefined ? 'is not in the repository' : `cannot be read (${fault.reason})`),
+    {
+      hint:
+        `Copy ${file} from pg_wal of a server on that timeline and store it with ` +
+        `\`walnut wal push ${inventory.server} PATH\`.`,
+    },
+  );
+}
 
 /** Missing WAL between what is stored, per timeline, in order; recorded gaps included. */
-export declare function gapsOf(inventory: WalInventory): LsnRange[];
+export function gapsOf(inventory: WalInventory): LsnRange[] {
+  return [...inventory.timelines.values()].flatMap((stored) => {
+    const known = subtractRanges(stored.recordedGaps, stored.ranges);
+    const handedOver = gapBeforeSwitch(inventory, stored);
+    return mergeRanges([...missingBetween(stored.ranges), ...known, ...handedOver]);
+  });
+}
 
-/** WAL that a recovery reads, segment by segment, from a position along a timeline's history. */
-export type WalPath = {
-  readonly timeline: TimelineId;
-  readonly from: Lsn;
-  /** Stored without a hole up to here. Equal to `from` when nothing is. */
-  readonly end: Lsn;
-  /** The timeline on which `end` lies. */
-  readonly endTimeline: TimelineId;
-  /** First missing range when WAL goes on behind it; null when `end` is simply the end of what is stored. */
-  readonly hole: LsnRange | null;
-  readonly segments: readonly WalPathSegment[];
+/** Whether the timeline's segment is stored whole. */
+export function holdsSegment(stored: TimelineInventory, number: bigint): boolean {
+  return stored.runs.some(({ first, last }) => first <= number && number <= last);
+}
+
+/** The newest segment of which anything is stored; null when nothing is. */
+export function lastStoredSegment(stored: TimelineInventory): bigint | null {
+  const whole = stored.runs.at(-1)?.last ?? -1n;
+  const open = stored.open.at(-1)?.number ?? -1n;
+  const last = whole > open ? whole : open;
+  return last < 0n ? null : last;
+}
+
+/** WAL of a timeline may end early although its child goes on: then the way over the switch point is broken. */
+function gapBeforeSwitch(inventory: WalInventory, stored: TimelineInventory): LsnRange[] {
+  const end = stored.ranges.at(-1)?.end;
+  if (end === undefined) return [];
+  const gaps: LsnRange[] = [];
+  for (const child of inventory.timelines.keys()) {
+    const ancestors = inventory.histories.get(child)?.ancestors ?? [];
+    const entry = ancestors.at(-1);
+    if (entry === undefined || entry.timeline !== stored.timeline) continue;
+    // The child's first segment begins with a copy of the parent's up to the switch point.
+    const { segmentBytes } = inventory;
+    const copied = segmentStart(segmentNumberAt(entry.end, segmentBytes), segmentBytes);
+    if (end < copied) gaps.push({ timeline: stored.timeline, start: end, end: copied });
+  }
+  return gaps;
+}
+
+type FoundObject = {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly parsed: Exclude<WalKey, { kind: 'history' | 'backup-history' }>;
 };
 
-export type WalPathSegment = {
-  readonly number: bigint;
-  readonly name: string;
-  /** The timeline whose file serves it: the newest of the history that holds it, as PostgreSQL asks for it. */
-  readonly timeline: TimelineId;
-  /** Null for a whole segment. */
-  readonly open: OpenSegment | null;
+type Found = {
+  readonly objects: FoundObject[];
+  storedBytes: number;
 };
 
-/**
- * Follows WAL from `from` along the history of `timeline`, as recovery would.
- * @throws WalnutError as {@link historyOf}.
- */
-export declare function followWal(
-  inventory: WalInventory,
-  place: { readonly timeline: TimelineId; readonly from: Lsn },
-): WalPath;
+function emptyFound(): Found {
+  return { objects: [], storedBytes: 0 };
+}
+
+function note(found: Map<TimelineId, Found>, object: FoundObject): void {
+  const { timeline } = object.parsed;
+  const entry = found.get(timeline) ?? emptyFound();
+  entry.objects.push(object);
+  entry.storedBytes += object.sizeBytes;
+  found.set(timeline, entry);
+}
+
+type TimelinePlace = {
+  readonly timeline: TimelineId;
+  /** Where the timeline branched off; 0 for the first. */
+  readonly begin: Lsn;
+  readonly segmentBytes: number;
+};
+
+async function describeTimeline(
+  store: ObjectStore,
+  place: TimelinePlace,
+  found: Found,
+): Promise<TimelineInventory> {
+  const { timeline, segmentBytes } = place;
+  const numbers: bigint[] = [];
+  const parts = new Map<bigint, FoundObject[]>();
+  const indexes: StoredIndex[] = [];
+  const recordedGaps: LsnRange[] = [];
+  for (const object of found.objects) {
+    const { parsed, key } = object;
+    if (parsed.kind === 'segment') numbers.push(parsed.number);
+    else if (parsed.kind === 'index') indexes.push({ ...parsed, key });
+    else if (parsed.kind === 'gap') recordedGaps.push(parsed);
+    else parts.set(parsed.number, [...(parts.get(parsed.number) ?? []), object]);
+  }
+  const runs = runsOf(numbers);
+  const whole = new Set(numbers);
+  const open: OpenSegment[] = [];
+  for (const [number, objects] of parts) {
+    if (whole.has(number)) continue;
+    open.push(await measureParts(store, { number, segmentBytes, parts: partsOf(objects) }));
+  }
+  open.sort((first, second) => (first.number < second.number ? -1 : 1));
+  return {
+    timeline,
+    runs,
+    open,
+    ranges: rangesOf(place, runs, open),
+    indexes: indexes.toSorted((first, second) => (first.first < second.first ? -1 : 1)),
+    recordedGaps,
+    segments: numbers.length,
+    storedBytes: found.storedBytes,
+  };
+}
+
+function partsOf(objects: readonly FoundObject[]): OpenSegmentPart[] {
+  const parts: OpenSegmentPart[] = [];
+  for (const { key, parsed } of objects) {
+    if (parsed.kind === 'partial') parts.push({ key, kind: 'wal-partial', offset: 0, length: 0 });
+    if (parsed.kind !== 'piece') continue;
+    parts.push({ key, kind: 'wal-piece', offset: parsed.offset, length: parsed.length });
+  }
+  return parts;
+}
+
+function runsOf(numbers: bigint[]): SegmentRun[] {
+  const runs: { first: bigint; last: bigint }[] = [];
+  for (const number of numbers.toSorted((first, second) => (first < second ? -1 : 1))) {
+    const run = runs.at(-1);
+    if (run !== undefined && run.last + 1n === number) run.last = number;
+    else runs.push({ first: number, last: number });
+  }
+  return runs;
+}
+
+function rangesOf(
+  { timeline, begin, segmentBytes }: TimelinePlace,
+  runs: readonly SegmentRun[],
+  open: readonly OpenSegment[],
+): LsnRange[] {
+  const stored = [
+    ...runs.map(({ first, last }) => ({
+      start: segmentStart(first, segmentBytes),
+      end: segmentStart(last + 1n, segmentBytes),
+    })),
+    ...open.map(({ number, end }) => ({ start: segmentStart(number, segmentBytes), end })),
+  ];
+  // What lies before the branch point is a copy of the parent's WAL.
+  const own = stored.map(({ start, end }) => ({
+    timeline,
+    start: start < begin ? begin : start,
+    end,
+  }));
+  return mergeRanges(own.filter(({ start, end }) => start < end));
+}
+
+type HistoryRequest = {
+  readonly scope: WalScope;
+  readonly name: IncarnationName;
+  readonly ids: readonly TimelineId[];
+};
+
+async function readHistories(
+  store: ObjectStore,
+  { scope, name, ids }: HistoryRequest,
+): Promise<Pick<WalInventory, 'histories' | 'damaged'>> {
+  const first = toTimelineId(1);
+  const histories = new Map<TimelineId, TimelineHistory>([[first, rootHistory(first)]]);
+  const damaged: { key: string; reason: string }[] = [];
+  for (const timeline of ids) {
+    const key = walKeys.history(scope.server, name, `${formatTimelineId(timeline)}.history`);
+    try {
+      const content = await readWalObject(store, key, 'timeline-history');
+      histories.set(timeline, parseTimelineHistory(timeline, content));
+    } catch (error) {
+      if (!(error instanceof WalnutError) || error.code !== 'object-damaged') throw error;
+      damaged.push({ key, reason: messageOf(error) });
+    }
+  }
+  return { histories, damaged };
+}

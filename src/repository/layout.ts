@@ -26,6 +26,8 @@ export const serverKeys = {
     `${server}/server-${revisionText(revision)}`,
   backupLease: (server: string): string => `${server}/lease/backup`,
   walLease: (server: string): string => `${server}/lease/wal`,
+  /** Mutable: when the archive was last known to hold all WAL there was. */
+  walComplete: (server: string): string => `${server}/verified/wal-complete`,
 } as const;
 
 export const backupKeys = {
