@@ -1,4 +1,4 @@
-import { appendFile, chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PostgresqlBinaries } from './postgresql-binaries.ts';
 import { runProgram } from './run-program.ts';
@@ -37,11 +37,15 @@ export async function makeCluster(options: MakeClusterOptions): Promise<void> {
   const passwordFile = `${dataFolder}.password`;
   await writeFile(passwordFile, `${options.password}\n`, { mode: 0o600 });
   if (isRoot()) await chown(passwordFile, user.uid, user.gid);
-  await runProgram(join(binaries.binFolder, 'initdb'), initdbArguments(options, passwordFile), {
-    user,
-    folder: dataFolder,
-    timeoutMs: INITDB_TIMEOUT_MS,
-  });
+  try {
+    await runProgram(join(binaries.binFolder, 'initdb'), initdbArguments(options, passwordFile), {
+      user,
+      folder: dataFolder,
+      timeoutMs: INITDB_TIMEOUT_MS,
+    });
+  } finally {
+    await rm(passwordFile);
+  }
   await appendFile(join(dataFolder, 'postgresql.conf'), settingLines(options.settings));
   const hbaPath = join(dataFolder, 'pg_hba.conf');
   const hbaText = await readFile(hbaPath, 'utf8');

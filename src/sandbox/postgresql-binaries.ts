@@ -20,9 +20,9 @@ export type PostgresqlBinaries = {
 };
 
 /** `package`: the npm packages `postgresql-N`; `system`: Debian's layout; `folder`: named by the caller. */
-export type BinariesSource = 'package' | 'system' | 'folder';
+type BinariesSource = 'package' | 'system' | 'folder';
 
-export type LibraryLink = { readonly path: string; readonly target: string };
+type LibraryLink = { readonly path: string; readonly target: string };
 
 export type FindBinariesOptions = {
   /** Look only here: a folder that holds `postgres`, or whose `bin` does. */

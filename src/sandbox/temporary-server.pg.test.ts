@@ -1,4 +1,5 @@
 import { chmod, cp, mkdir, mkdtemp, readdir, rm, stat, symlink, unlink } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -71,6 +72,12 @@ describe('a temporary server', () => {
   test('has the settings, checksums and access lines it was made with', async () => {
     expect(await cluster.value('show data_checksums')).toBe('off');
     expect(await cluster.value('show fsync')).toBe('off');
+    expect(readdirSync(join(cluster.dataFolder, '..')).toSorted()).toEqual([
+      'data',
+      'server.log',
+      'socket',
+      'work',
+    ]);
     await expect(cluster.sql('select 1', { user: 'refused' })).rejects.toThrow(
       'rejects connection',
     );

@@ -26,7 +26,7 @@ import type { SystemUser } from './unprivileged-user.ts';
 
 export type StopMode = 'smart' | 'fast' | 'immediate';
 
-export type ServerOptions = {
+type ServerOptions = {
   /** Programs that `user` can run: see `stageBinaries`. */
   readonly binaries: PostgresqlBinaries;
   /** An existing folder that `user` can pass through; the server's log, socket and, when created, data go there. */
