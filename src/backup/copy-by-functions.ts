@@ -21,6 +21,7 @@ import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
+import { readExternalFiles } from './external-files.ts';
 import { listFiles } from './list-files.ts';
 import { thisHost } from './this-process.ts';
 
@@ -34,12 +35,9 @@ export async function copyByFunctions(
   const { options, progress, connected, id, signal } = context;
   progress.waitingForCheckpoint();
   const startedAt = await connected.serverTime();
-  const startLsn = await connected.withLimit(
+  const startLsn = await withCheckpointLimit(
     startBackup(connected.session, `walnut ${id}`, options.checkpoint === 'fast'),
-    {
-      timeoutMs: options.checkpointTimeoutMs,
-      act: 'wait for the checkpoint that begins the backup',
-    },
+    options.checkpointTimeoutMs,
   );
   await storeAttempt(
     options.store,
@@ -60,6 +58,7 @@ export async function copyByFunctions(
   const copy = await copyAll(context, source, startLsn);
   // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.
   const controlFile = await readControlFile(source.files, signal);
+  const externalFiles = await readExternalFiles(source.files, connected.facts, warnOf(context));
   const { lsn: stopLsn, backupLabel, tablespaceMap } = await stopBackup(connected.session);
   const { startTimeline } = parseBackupLabel(backupLabel);
   return {
@@ -67,6 +66,7 @@ export async function copyByFunctions(
     controlFile,
     backupLabel,
     tablespaceMap,
+    externalFiles,
     startLsn,
     stopLsn,
     startedAt,
@@ -81,15 +81,12 @@ async function copyAll(
   source: FunctionsSource,
   startLsn: bigint,
 ): Promise<CopyResult> {
-  const { options, progress, connected, id, signal, warnings } = context;
+  const { options, progress, connected, id, signal } = context;
   const files = listFiles({
     source: source.files,
     majorVersion: connected.majorVersion,
     innerTablespaces: connected.innerTablespaces,
-    warn: (text) => {
-      warnings.push(text);
-      progress.warning(text);
-    },
+    warn: warnOf(context),
   });
   return copyFiles(files, {
     store: options.store,
@@ -104,6 +101,14 @@ async function copyAll(
     progress,
     signal,
   });
+}
+
+/** Warnings are told at once and kept in the manifest. */
+export function warnOf({ warnings, progress }: BackupContext): (text: string) => void {
+  return (text) => {
+    warnings.push(text);
+    progress.warning(text);
+  };
 }
 
 /** A live read may be torn while the server writes the file: its checksum tells. */

@@ -42,6 +42,7 @@ async function run(): Promise<void> {
       const task =
         message.kind === 'pushed' ? { number: message.task, items: [message.item] } : message.task;
       const { results, damage } = await copyTask(task.items, tools);
+      tools.reportProgress();
       post({ kind: 'done', task: task.number, results, damage });
     }
     post({ kind: 'finished', packs: await packs.finish() });
@@ -61,9 +62,16 @@ async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
   return pushed;
 }
 
-async function newTools(reader: RangeReader, packs: PackSequence): Promise<CopyTools> {
+type WorkerTools = CopyTools & { readonly reportProgress: () => void };
+
+async function newTools(reader: RangeReader, packs: PackSequence): Promise<WorkerTools> {
   let unreported = 0;
+  const reportProgress = (): void => {
+    post({ kind: 'progress', readBytes: unreported, storedBytes: packs.storedBytes });
+    unreported = 0;
+  };
   return {
+    reportProgress,
     reader,
     scanner: await PageScanner.create(RANGE_BYTES_MAX),
     frames: new FrameBuilder(packs),
@@ -73,9 +81,7 @@ async function newTools(reader: RangeReader, packs: PackSequence): Promise<CopyT
     canReread: data.source.kind !== 'pushed',
     onProgress: (readBytes) => {
       unreported += readBytes;
-      if (unreported < PROGRESS_BYTES) return;
-      post({ kind: 'progress', readBytes: unreported, storedBytes: packs.storedBytes });
-      unreported = 0;
+      if (unreported >= PROGRESS_BYTES) reportProgress();
     },
   };
 }

@@ -1,5 +1,6 @@
 /** Waits until the repository holds all WAL that a backup needs; without it the backup could not be restored. */
-import { followWal, readWalInventory, type WalScope } from '../catalog/wal-inventory.ts';
+import { readWalInventory, type WalScope } from '../catalog/wal-inventory.ts';
+import { followWal } from '../catalog/wal-path.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
