@@ -1,6 +1,6 @@
 import { toLsn, type Lsn } from '../lsn.ts';
 import { RecordWalker, type RecordWalkerOptions } from './record-walker.ts';
-import type { WalStop } from './wal-stop.ts';
+import { isNaturalEnd, type WalStop } from './wal-stop.ts';
 
 export type ValidEnd = {
   /** Where the last valid record ends; after a switch, where the unused rest of the segment begins. */
@@ -46,8 +46,14 @@ export function comparePartials(
   second: Uint8Array,
   options: Omit<RecordWalkerOptions, 'visitor'>,
 ): PartialComparison {
-  const firstLength = Number(validEndOf(first, options).lsn - options.start);
-  const secondLength = Number(validEndOf(second, options).lsn - options.start);
+  const ends = [validEndOf(first, options), validEndOf(second, options)] as const;
+  if (ends.some(({ stop }) => isForeign(stop, options.start))) {
+    return { kind: 'different', lsn: options.start };
+  }
+  const [firstLength, secondLength] = ends.map(({ lsn }) => Number(lsn - options.start)) as [
+    number,
+    number,
+  ];
   const common = Math.min(firstLength, secondLength, first.length, second.length);
   if (Buffer.compare(first.subarray(0, common), second.subarray(0, common)) !== 0) {
     let at = 0;
@@ -56,4 +62,9 @@ export function comparePartials(
   }
   if (firstLength === secondLength) return { kind: 'equal' };
   return { kind: firstLength > secondLength ? 'first-longer' : 'second-longer' };
+}
+
+/** Whether the very first page is WAL of something else, and not merely unwritten or recycled. */
+function isForeign(stop: WalStop | undefined, start: Lsn): boolean {
+  return stop !== undefined && stop.lsn === start && !isNaturalEnd(stop.reason);
 }
