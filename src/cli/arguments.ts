@@ -10,15 +10,21 @@ const TAKES_VALUE = new Set(['--config']);
 const TAKES_NONE = new Set(['--json', '--help', '-h', '--version', '-V']);
 
 export function readEarly(words: readonly string[], names: readonly string[]): EarlyArguments {
-  const positional = leadingWords(words);
-  const skip = positional[0] === 'help' ? 1 : 0;
-  const typed = positional.slice(skip);
+  const typed = leadingWords(words);
   const candidates = names.filter((name) =>
     name.split(' ').every((word, index) => word === typed[index]),
   );
   const command = candidates.toSorted((a, b) => b.length - a.length)[0] ?? null;
   const end = words.indexOf('--');
   return { command, json: (end === -1 ? words : words.slice(0, end)).includes('--json') };
+}
+
+/** `help wal fetch` means `wal fetch --help`. */
+export function withoutHelpWord(words: readonly string[]): readonly string[] {
+  const [first] = leadingWords(words);
+  if (first !== 'help') return words;
+  const at = words.indexOf('help');
+  return [...words.slice(0, at), ...words.slice(at + 1), '--help'];
 }
 
 function leadingWords(words: readonly string[]): string[] {

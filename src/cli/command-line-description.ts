@@ -20,23 +20,6 @@ export type WordDescription = {
   readonly choices: readonly string[];
 };
 
-/** Options that every command takes. */
-export const GLOBAL_OPTIONS: readonly OptionDescription[] = [
-  {
-    flag: '--config',
-    label: 'FILE',
-    help: 'the configuration (default: $WALNUT_CONFIG, ./walnut.toml, /etc/walnut/walnut.toml)',
-    choices: [],
-  },
-  {
-    flag: '--json',
-    label: null,
-    help: 'print one JSON document, or one JSON line per event',
-    choices: [],
-  },
-  { flag: '--help', label: null, help: 'print this help', choices: [] },
-];
-
 /** The whole command line as data, for completion. */
 export async function describeCommandLine(): Promise<readonly WordDescription[]> {
   const commands = await loadCommands();

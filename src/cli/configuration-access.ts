@@ -23,7 +23,7 @@ export class ConfigurationAccess {
   }
 
   async resolveServer(name: string | undefined): Promise<ServerConfiguration> {
-    const { servers, path } = await this.load();
+    const { servers, path } = await this.#loadWithServers();
     const names = [...servers.keys()];
     const chosen = name ?? (names.length === 1 ? names[0] : undefined);
     if (chosen === undefined) {
@@ -45,6 +45,16 @@ export class ConfigurationAccess {
 
   async resolveServers(name: string | undefined): Promise<readonly ServerConfiguration[]> {
     if (name !== undefined) return [await this.resolveServer(name)];
-    return [...(await this.load()).servers.values()];
+    return [...(await this.#loadWithServers()).servers.values()];
+  }
+
+  async #loadWithServers(): Promise<Configuration> {
+    const configuration = await this.load();
+    if (configuration.servers.size > 0) return configuration;
+    throw new WalnutError(
+      'config',
+      `find a server in ${configuration.path ?? 'the environment'}: none is configured`,
+      { hint: 'Add [server.NAME] with its connection, or run walnut init.' },
+    );
   }
 }

@@ -1,5 +1,5 @@
 import { Command as Commander, CommanderError, Option } from 'commander';
-import { ERROR_CODES, messageOf, WalnutError } from '../lib/walnut-error.ts';
+import { messageOf, WalnutError } from '../lib/walnut-error.ts';
 import { COMMAND_GROUPS, type CommandEntry } from './command-table.ts';
 import {
   longFlag,
@@ -8,6 +8,8 @@ import {
   type OptionDeclaration,
   type ParsedValues,
 } from './command.ts';
+import { exitCodeMeanings } from './exit-codes.ts';
+import { flagText, GLOBAL_OPTIONS } from './global-options.ts';
 
 /** What the arguments ask for. */
 export type Request =
@@ -63,6 +65,8 @@ export function parseArguments(words: readonly string[], options: ProgramOptions
   return { kind: 'run', command, values, configPath };
 }
 
+/** Help of an option is wrapped down to this width; below it lines run on. */
+const HELP_WRAP_MIN = 30;
 const HELP_HINT = 'walnut --help lists the commands, walnut COMMAND --help the options of one.';
 
 function buildProgram(options: ProgramOptions, record: (call: RawCall) => void): Commander {
@@ -70,17 +74,18 @@ function buildProgram(options: ProgramOptions, record: (call: RawCall) => void):
   program
     .description('PostgreSQL backup and recovery that proves it works.')
     .usage('COMMAND [ARGUMENTS] [OPTIONS]')
-    .version(options.version, '-V, --version', 'print the version')
-    .option(
-      '--config <FILE>',
-      'the configuration (default: $WALNUT_CONFIG, ./walnut.toml, /etc/walnut/walnut.toml)',
-    )
-    .option('--json', 'print one JSON document, or one JSON line per event')
-    .helpOption('-h, --help', 'print this help')
+    .version(options.version, flagText(GLOBAL_OPTIONS.version), GLOBAL_OPTIONS.version.help)
+    .option(flagText(GLOBAL_OPTIONS.config), GLOBAL_OPTIONS.config.help)
+    .option(flagText(GLOBAL_OPTIONS.json), GLOBAL_OPTIONS.json.help)
+    .helpOption(flagText(GLOBAL_OPTIONS.help), GLOBAL_OPTIONS.help.help)
     .helpCommand('help [COMMAND]', 'print the help of a command')
-    .configureHelp({ showGlobalOptions: true, subcommandTerm: (command) => command.name() })
+    .configureHelp({
+      showGlobalOptions: true,
+      minWidthToWrap: HELP_WRAP_MIN,
+      subcommandTerm: (command) => command.name(),
+    })
     .exitOverride()
-    .addHelpText('after', `\n${exitCodesText(new Set(Object.values(ERROR_CODES)))}`);
+    .addHelpText('after', `\n${exitCodesText()}`);
   const groups = new Map<string, Commander>();
   for (const entry of options.entries) {
     const parent = groupOf(program, groups, entry.name.split(' ').slice(0, -1));
@@ -112,6 +117,7 @@ function groupOf(
 }
 
 function declare(commander: Commander, command: Command, record: (call: RawCall) => void): void {
+  commander.usage(usageOf(command));
   commander.description(`${capitalise(command.summary)}.\n\n${command.description}`);
   for (const [, { label, help, required, choices }] of Object.entries(command.arguments)) {
     const described = choices === undefined ? help : `${help} (${choices.join(', ')})`;
@@ -122,9 +128,17 @@ function declare(commander: Commander, command: Command, record: (call: RawCall)
   }
   commander.addHelpText(
     'after',
-    `\n${examplesText(command.examples)}\n${exitCodesText(new Set(command.exitCodes))}`,
+    `\n${examplesText(command.examples)}\n${exitCodesText(command.exitCodes)}`,
   );
   commander.action(() => record({ words: commander.processedArgs, options: commander.opts() }));
+}
+
+/** `SERVER NAME DEST [OPTIONS]`. */
+export function usageOf(command: Command): string {
+  const words = Object.values(command.arguments).map(({ label, required }) =>
+    required ? label : `[${label}]`,
+  );
+  return [...words, '[OPTIONS]'].join(' ');
 }
 
 function toCommanderOption(key: string, declaration: OptionDeclaration<unknown>): Option {
@@ -188,21 +202,10 @@ function examplesText(examples: readonly Example[]): string {
   return `Examples:\n${lines.join('\n')}\n`;
 }
 
-const EXIT_CODE_MEANINGS: Readonly<Record<number, string>> = {
-  0: 'done',
-  1: 'failed',
-  2: 'wrong usage or configuration',
-  3: 'a check, verification or demo found something wrong',
-  4: 'done, with damage reported',
-  44: 'not in the repository (wal fetch)',
-  130: 'interrupted by Ctrl-C (143: by SIGTERM)',
-};
-
-function exitCodesText(codes: ReadonlySet<number>): string {
-  const shown = Object.entries(EXIT_CODE_MEANINGS).filter(
-    ([code]) => code === '0' || codes.has(Number(code)),
+function exitCodesText(codes?: readonly number[]): string {
+  const lines = exitCodeMeanings(codes).map(
+    ({ code, meaning }) => `  ${String(code).padEnd(4)}${meaning}`,
   );
-  const lines = shown.map(([code, meaning]) => `  ${code.padEnd(4)}${meaning}`);
   return `Exit codes:\n${lines.join('\n')}`;
 }
 

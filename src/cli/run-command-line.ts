@@ -1,5 +1,6 @@
+import { inspect } from 'node:util';
 import type { WalnutError } from '../lib/walnut-error.ts';
-import { readEarly } from './arguments.ts';
+import { readEarly, withoutHelpWord } from './arguments.ts';
 import { COMMANDS } from './command-table.ts';
 import type { CommandContext } from './context.ts';
 import { parseArguments, type Request } from './program.ts';
@@ -19,9 +20,10 @@ export type Surroundings = {
 
 /** Runs one command line and answers its exit code; every error is reported here, once. */
 export async function runCommandLine(
-  words: readonly string[],
+  typed: readonly string[],
   surroundings: Surroundings,
 ): Promise<number> {
+  const words = withoutHelpWord(typed);
   const names = COMMANDS.map(({ name }) => name);
   const early = readEarly(words, names);
   const output = surroundings.createOutput(early.json);
@@ -37,7 +39,7 @@ export async function runCommandLine(
     }
     return await runRequest(request, { ...surroundings, output, json: early.json });
   } catch (error) {
-    return reportError(error, { output, json: early.json, signal: surroundings.signal });
+    return reportError(error, { ...surroundings, output, json: early.json });
   }
 }
 
@@ -68,17 +70,13 @@ async function runRequest(
   return result.exitCode ?? 0;
 }
 
-type Reporting = {
-  readonly output: Output;
-  readonly json: boolean;
-  readonly signal: AbortSignal;
-};
-
-function reportError(thrown: unknown, { output, json, signal }: Reporting): number {
+function reportError(thrown: unknown, running: Running): number {
+  const { output, json, signal, environment } = running;
   const error = toReported(thrown, signal);
   output.stopProgress();
   if (json) output.print(JSON.stringify(errorDocumentOf(error)));
   else output.note(helpOf(error) ?? renderError(error));
+  if (environment['WALNUT_DEBUG'] === '1') output.note(inspect(thrown));
   return error.exitCode;
 }
 

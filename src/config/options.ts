@@ -75,7 +75,7 @@ const NO_DAEMON = 'this release has no daemon: run the command by cron or a syst
 const text = z.string('expected a text in quotes').min(1, 'is empty');
 const duration = quantity(parseDuration);
 const path = text.refine((value) => !value.includes('\0'), 'holds a null character');
-const keepCount = z.int('expected a whole number').min(0).max(100_000).optional();
+const keepCount = wholeNumber(0, 100_000).optional();
 const cron = text.superRefine((value, issues) => {
   const problem = checkCron(value);
   if (problem !== null) issues.addIssue({ code: 'custom', message: problem });
@@ -189,14 +189,14 @@ export const SERVER_OPTIONS: OptionTable<ServerValues> = {
     help: 'Which of the hosts in `connection` a backup reads.',
   },
   jobs: {
-    schema: z.int('expected a whole number').min(1).max(JOBS_MAX),
+    schema: wholeNumber(1, JOBS_MAX),
     form: 'integer',
     value: 'N',
     default: 2,
     help: 'How many workers back up, restore and verify at once; each uses one core and about 100 MB.',
   },
   level: {
-    schema: z.int('expected a whole number').min(1).max(ZSTD_LEVEL_MAX),
+    schema: wholeNumber(1, ZSTD_LEVEL_MAX),
     form: 'integer',
     value: '1–19',
     default: 1,
@@ -282,6 +282,11 @@ function cronOption(what: string): OptionDeclaration<string | undefined> {
     help: `When to run ${what}: minute, hour, day of month, month, day of week.`,
     inactive: NO_DAEMON,
   };
+}
+
+function wholeNumber(min: number, max: number): z.ZodNumber {
+  const message = `expected a whole number from ${min} to ${max}`;
+  return z.int(message).min(min, message).max(max, message);
 }
 
 function quantity(parse: (value: string) => number): z.ZodType<number> {

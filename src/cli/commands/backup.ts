@@ -1,7 +1,6 @@
 import { parseRate } from '../../config/quantities.ts';
 import { choice, defineCommand, flag, option, optionalArgument, type Command } from '../command.ts';
 import { parseBackupName, parseJobs, parseLevel } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const backupCommand: Command = defineCommand({
   name: 'backup',
@@ -54,7 +53,8 @@ export const backupCommand: Command = defineCommand({
     { command: 'walnut backup shop --from stream --rate 50MB/s', does: 'gently, over the network' },
   ],
   exitCodes: [0, 1, 2, 4, 130],
-  run: async () => {
-    throw notBuilt('backup');
+  run: async (values, context) => {
+    const { runBackupCommand } = await import('../run-backup.ts');
+    return runBackupCommand(values, context);
   },
 });

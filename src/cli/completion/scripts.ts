@@ -1,7 +1,14 @@
-import { GLOBAL_OPTIONS, type WordDescription } from '../command-line-description.ts';
+import type { OptionDescription, WordDescription } from '../command-line-description.ts';
+import { GLOBAL_OPTIONS } from '../global-options.ts';
 import { renderBash } from './bash.ts';
 import { renderFish } from './fish.ts';
 import { renderZsh } from './zsh.ts';
+
+const { config, json, help } = GLOBAL_OPTIONS;
+const everywhere: readonly OptionDescription[] = [config, json, help].map((option) => ({
+  ...option,
+  choices: [],
+}));
 
 const RENDERERS = { bash: renderBash, zsh: renderZsh, fish: renderFish };
 
@@ -12,7 +19,7 @@ export function renderCompletion(
 ): string {
   const complete = words.map((each) => ({
     ...each,
-    options: [...each.options, ...GLOBAL_OPTIONS],
+    options: [...each.options, ...everywhere],
   }));
   return RENDERERS[shell](complete);
 }
