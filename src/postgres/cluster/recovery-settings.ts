@@ -93,20 +93,11 @@ function targetSettings(target: RecoverySettingsTarget): Setting[] {
 }
 
 function targetValue(target: RecoverySettingsTarget): string {
-  switch (target.kind) {
-    case 'latest':
-      return '';
-    case 'immediate':
-      return 'immediate';
-    case 'time':
-      return formatTime(target.micros);
-    case 'lsn':
-      return formatLsn(target.lsn);
-    case 'xid':
-      return String(target.xid);
-    default:
-      return requireRestorePointName(target.name);
-  }
+  if (target.kind === 'time') return formatTime(target.micros);
+  if (target.kind === 'lsn') return formatLsn(target.lsn);
+  if (target.kind === 'xid') return String(target.xid);
+  if (target.kind === 'name') return requireRestorePointName(target.name);
+  return target.kind === 'immediate' ? 'immediate' : '';
 }
 
 function isInclusive(target: RecoverySettingsTarget): boolean {
