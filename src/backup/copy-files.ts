@@ -59,9 +59,12 @@ export class FileCopy {
         rateBytesPerSecond: rate === null ? null : rate / jobs,
       },
       {
-        onRead: (readBytes, storedBytes) => options.progress.copied(readBytes, storedBytes),
-        onResults: async (results) => this.#map.addResults(results),
-        onDamage: (damage) => this.#damage.push(...damage),
+        signal: options.signal,
+        observer: {
+          onRead: (readBytes, storedBytes) => options.progress.copied(readBytes, storedBytes),
+          onResults: async (results) => this.#map.addResults(results),
+          onDamage: (damage) => this.#damage.push(...damage),
+        },
       },
     );
   }

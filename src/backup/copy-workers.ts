@@ -39,8 +39,17 @@ export class CopyWorkers {
   #delivering: Promise<void> = Promise.resolve();
   #failure: Error | null = null;
 
-  constructor(count: number, data: CopyWorkerData, observer: CopyObserver) {
-    this.#observer = observer;
+  readonly #onAbort = (): void => this.#fail(this.#signal.reason as Error);
+  readonly #signal: AbortSignal;
+
+  constructor(
+    count: number,
+    data: CopyWorkerData,
+    options: { readonly observer: CopyObserver; readonly signal: AbortSignal },
+  ) {
+    this.#observer = options.observer;
+    this.#signal = options.signal;
+    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#peers = Array.from({ length: count }, () => this.#start(data));
   }
 
@@ -70,7 +79,9 @@ export class CopyWorkers {
     return this.#peers.flatMap(({ packs }) => packs ?? []);
   }
 
+  /** Ends the threads; temporary files of unfinished packs are left to the store's own clean-up. */
   async terminate(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#onAbort);
     await Promise.all(this.#peers.map(async ({ worker }) => worker.terminate()));
   }
 
