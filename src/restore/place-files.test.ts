@@ -87,7 +87,7 @@ describe('placing files', () => {
     ];
     const placed = await place({ files, entries });
     for (const { path, content } of files) {
-      expect(readFileSync(join(target, path)).equals(content), path).toBe(true);
+      expect(readFileSync(join(target, path)).equals(content)).toBe(true);
     }
     expect(statSync(join(target, 'base/5/16384')).mode & 0o777).toBe(0o640);
     expect(statSync(join(target, 'PG_VERSION')).mtimeMs).toBe(1_700_000_000_000);

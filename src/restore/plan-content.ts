@@ -1,0 +1,115 @@
+import { WalnutError } from '../lib/walnut-error.ts';
+import { readBackupMap } from '../repository/backup-map.ts';
+import type { Manifest } from '../repository/manifest.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { locate, rootFolders, type Locations } from './locations.ts';
+import { roomAt } from './target-folder.ts';
+
+export type PlannedLink = {
+  /** Relative to the data directory. */
+  readonly path: string;
+  /** What it pointed to on the server. */
+  readonly recordedTarget: string;
+  /** What it shall point to; null when it is not made again. */
+  readonly directory: string | null;
+};
+
+export type PlannedContent = {
+  readonly files: number;
+  readonly restoreBytes: number;
+  readonly readBytes: number;
+  readonly bytesByRoot: ReadonlyMap<string, number>;
+  readonly links: readonly PlannedLink[];
+  /** Whether the backup holds a postgresql.conf. */
+  readonly hasConfiguration: boolean;
+};
+
+/** Reads through the backup's map: what there is to restore, and how much of it goes where. */
+export async function planContent(
+  store: ObjectStore,
+  manifest: Manifest,
+  { locations, links }: { locations: Locations; links: ReadonlyMap<string, string> },
+): Promise<PlannedContent> {
+  const bytesByRoot = new Map(rootFolders(locations).map((root) => [root, 0]));
+  const planned: PlannedLink[] = [];
+  let files = 0;
+  let restoreBytes = 0;
+  let hasConfiguration = false;
+  for await (const entry of readBackupMap(store, manifest)) {
+    const place = locate(locations, entry.path);
+    if (entry.path === 'postgresql.conf') hasConfiguration = true;
+    if (entry.kind === 'link' && isPlainLink(entry.path)) {
+      const directory = links.get(entry.path) ?? null;
+      planned.push({ path: entry.path, recordedTarget: entry.target, directory });
+    }
+    if (entry.kind !== 'relation' && entry.kind !== 'file') continue;
+    files += 1;
+    restoreBytes += entry.sizeBytes;
+    const root = rootOf(bytesByRoot.keys(), place, locations.dataDirectory);
+    bytesByRoot.set(root, (bytesByRoot.get(root) ?? 0) + entry.sizeBytes);
+  }
+  requireKnownLinks(links, planned);
+  const packBytes = manifest.packs.reduce((sum, { liveBytes }) => sum + liveBytes, 0);
+  const mapBytes = manifest.chunks.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
+  const readBytes = packBytes + mapBytes;
+  return { files, restoreBytes, readBytes, bytesByRoot, links: planned, hasConfiguration };
+}
+
+export type PlannedRoom = {
+  readonly folders: readonly string[];
+  readonly neededBytes: number;
+  readonly freeBytes: number;
+};
+
+/** What each file system must take and can take. Throws `disk-full` when one is too small. */
+export async function planRoom(bytesByRoot: ReadonlyMap<string, number>): Promise<PlannedRoom[]> {
+  const byDevice = new Map<number, { folders: string[]; neededBytes: number; freeBytes: number }>();
+  for (const [root, bytes] of bytesByRoot) {
+    const { device, freeBytes } = await roomAt(root);
+    const known = byDevice.get(device) ?? { folders: [], neededBytes: 0, freeBytes };
+    known.folders.push(root);
+    known.neededBytes += bytes;
+    byDevice.set(device, known);
+  }
+  for (const { folders, neededBytes, freeBytes } of byDevice.values()) {
+    if (neededBytes <= freeBytes) continue;
+    throw new WalnutError(
+      'disk-full',
+      `restore into ${folders.join(', ')}: ${neededBytes} bytes are needed and ${freeBytes} are free`,
+      {
+        hint: 'Make room, or put the target, a tablespace (--tablespace) or the WAL (--wal-directory) on a larger file system.',
+        details: { folders, neededBytes, freeBytes },
+      },
+    );
+  }
+  return [...byDevice.values()];
+}
+
+/** Links of tablespaces and of pg_wal have options of their own. */
+function isPlainLink(path: string): boolean {
+  return path !== 'pg_wal' && !/^pg_tblspc\/[^/]+$/.test(path);
+}
+
+function rootOf(roots: Iterable<string>, place: string, dataDirectory: string): string {
+  for (const root of roots) {
+    if (root !== dataDirectory && place.startsWith(`${root}/`)) return root;
+  }
+  return dataDirectory;
+}
+
+function requireKnownLinks(
+  wanted: ReadonlyMap<string, string>,
+  planned: readonly PlannedLink[],
+): void {
+  for (const path of wanted.keys()) {
+    if (planned.some((link) => link.path === path)) continue;
+    const known = planned.map((link) => link.path).join(', ');
+    throw new WalnutError(
+      'usage',
+      `make link ${path}: the backup recorded no symbolic link there`,
+      {
+        hint: known === '' ? 'The backup has no other symbolic links.' : `It has ${known}.`,
+      },
+    );
+  }
+}

@@ -1,0 +1,193 @@
+import { readBackupCatalog, type BackupRecord } from '../catalog/backup-catalog.ts';
+import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
+import type { Setting } from '../postgres/cluster/setting-lines.ts';
+import {
+  nameOfIncarnation,
+  presentIncarnation,
+  readServerRecord,
+  type Incarnation,
+} from '../repository/repository.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { chooseBackup, type PassedOver } from './choose-backup.ts';
+import { resolveOwner, type ResolvedOwner } from './file-owner.ts';
+import type { Locations } from './locations.ts';
+import { planContent, planRoom, type PlannedContent, type PlannedRoom } from './plan-content.ts';
+import { planWal, type PlannedWal } from './plan-wal.ts';
+import { recoveryOrder, type RecoveryEnd, type RecoveryOrder } from './recovery-end.ts';
+import {
+  restoreCommandSetting,
+  restoreCommandWords,
+  type RestoreCommandProgram,
+} from './restore-command.ts';
+import { planLocations } from './restore-layout.ts';
+import type { RestoreRequest } from './restore-request.ts';
+import { changedSettings, restoredSettings, type ChangedSetting } from './restored-settings.ts';
+
+/** Without a source of WAL PostgreSQL still wants a command; this one says "there is no more". */
+const NO_MORE_WAL = 'false';
+const NAMED_DAMAGE_MAX = 10;
+
+/** Everything a restore is going to do, decided before anything is written. */
+export type RestorePlan = {
+  readonly request: RestoreRequest;
+  readonly backup: BackupRecord;
+  readonly inventory: WalInventory;
+  readonly passedOver: readonly PassedOver[];
+  readonly end: RecoveryEnd;
+  readonly order: RecoveryOrder;
+  readonly locations: Locations;
+  /** Null when the files keep the user who runs this process. */
+  readonly owner: ResolvedOwner | null;
+  readonly content: PlannedContent;
+  readonly room: readonly PlannedRoom[];
+  readonly wal: PlannedWal;
+  /** The words of restore_command without its placeholders; null with `--wal copy`. */
+  readonly restoreCommand: readonly string[] | null;
+  /** Appended to postgresql.auto.conf. */
+  readonly settings: readonly Setting[];
+  readonly changes: readonly ChangedSetting[];
+  readonly warnings: readonly string[];
+};
+
+export type PlanSources = {
+  readonly store: ObjectStore;
+  readonly now: Date;
+  readonly program: RestoreCommandProgram;
+};
+
+/**
+ * Decides how to restore, and refuses what cannot end well. Reads only.
+ * @throws WalnutError `no-backup`, `target-unreachable`, `target-not-empty`, `disk-full`, `usage`, `object-damaged`
+ */
+export async function planRestore(
+  sources: PlanSources,
+  request: RestoreRequest,
+): Promise<RestorePlan> {
+  const { store, now } = sources;
+  const catalog = await readBackupCatalog(store, request.server);
+  const named = catalog.backups.find(({ id }) => id === request.backup);
+  const incarnation = await incarnationOf(store, request.server, named);
+  const inventory = await readWalInventory(store, { server: request.server, incarnation });
+  const choice = await chooseBackup({ store, catalog, inventory, now }, request);
+  const { backup, end, passedOver } = choice;
+  const { manifest } = backup;
+  const locations = await planLocations(request, manifest);
+  const owner = await resolveOwner(locations.dataDirectory, request.owner);
+  const content = await planContent(store, manifest, { locations, links: request.links });
+  const wal = planWal(inventory, backup, { end, mode: request.wal });
+  const room = await planRoom(neededBytes(content, wal, locations));
+  const order = recoveryOrder(request.target, end, request.action);
+  const restoreCommand = commandOf(sources.program, { request, end, wal, inventory });
+  const settings = restoredSettings({
+    request,
+    end,
+    order,
+    restoreCommand: restoreCommand === null ? NO_MORE_WAL : restoreCommandSetting(restoreCommand),
+  });
+  const changes = changedSettings(settings, manifest);
+  const decided = {
+    request,
+    backup,
+    inventory,
+    passedOver,
+    end,
+    order,
+    locations,
+    owner,
+    content,
+  };
+  const plan = { ...decided, room, wal, restoreCommand, settings, changes };
+  return { ...plan, warnings: warningsOf(plan) };
+}
+
+async function incarnationOf(
+  store: ObjectStore,
+  server: string,
+  named: BackupRecord | undefined,
+): Promise<Incarnation> {
+  const record = await readServerRecord(store, server);
+  if (record === null) {
+    throw new WalnutError('no-backup', `restore ${server}: the repository does not know it`, {
+      hint: `Check the repository of server ${server} in the configuration, or make a backup: walnut backup ${server}`,
+    });
+  }
+  if (named === undefined) return presentIncarnation(record);
+  const own = record.incarnations.find((each) => nameOfIncarnation(each) === named.incarnation);
+  if (own !== undefined) return own;
+  throw new WalnutError(
+    'object-damaged',
+    `restore backup ${named.id}: the record of server ${server} does not know its incarnation ${named.incarnation}`,
+    { hint: 'Run `walnut verify`.' },
+  );
+}
+
+function commandOf(
+  program: RestoreCommandProgram,
+  plan: Pick<RestorePlan, 'request' | 'end' | 'wal' | 'inventory'>,
+): string[] | null {
+  const { request, end, wal, inventory } = plan;
+  if (request.wal === 'copy') return null;
+  if (program.configPath === null) {
+    throw new WalnutError(
+      'config',
+      'write restore_command: the configuration came from the environment, which PostgreSQL will not have',
+      { hint: 'Write a walnut.toml and name it with --config, or use --wal copy.' },
+    );
+  }
+  const { server, standby } = request;
+  return restoreCommandWords(program, { server, incarnation: inventory.name, end, wal, standby });
+}
+
+function neededBytes(
+  content: PlannedContent,
+  wal: PlannedWal,
+  { walDirectory, dataDirectory }: Locations,
+): Map<string, number> {
+  const needed = new Map(content.bytesByRoot);
+  const walRoot = walDirectory ?? dataDirectory;
+  // With `fetch` PostgreSQL brings one segment at a time, and makes one of its own.
+  const segments = wal.mode === 'copy' ? wal.segments.length + 1 : 2;
+  needed.set(walRoot, (needed.get(walRoot) ?? 0) + segments * wal.segmentBytes);
+  return needed;
+}
+
+function warningsOf(plan: Omit<RestorePlan, 'warnings'>): string[] {
+  const { backup, passedOver, content, owner, request, locations } = plan;
+  const warnings = passedOver.map(({ id, reason }) => `backup ${id} is passed over: ${reason}`);
+  if (backup.damaged) warnings.push(damageWarning(backup));
+  for (const { path, recordedTarget, directory } of content.links) {
+    if (directory !== null) continue;
+    warnings.push(
+      `symbolic link ${path} (to ${recordedTarget}) is not made again, and what it led to is not in the backup; ` +
+        `--link ${path}=DIR makes it`,
+    );
+  }
+  if (owner?.uid === 0) {
+    warnings.push(
+      `the files will belong to root, as the folder above ${locations.dataDirectory} does, and PostgreSQL does not run ` +
+        'as root: name its account with --owner, or chown -R the folder before the start',
+    );
+  }
+  if (!content.hasConfiguration) {
+    warnings.push(
+      'the backup holds no postgresql.conf (its configuration lies outside the data directory, as on Debian): a minimal ' +
+        'one is written; the saved originals come into the folder saved_configuration',
+    );
+  }
+  if (request.archiveMode === 'preserve') {
+    warnings.push(
+      'archive_mode is preserved: once promoted, the restored server runs the archive_command of the old one',
+    );
+  }
+  return warnings;
+}
+
+function damageWarning({ id, manifest }: BackupRecord): string {
+  const named = manifest.damage
+    .slice(0, NAMED_DAMAGE_MAX)
+    .map(({ file, block, relation }) => `${relation ?? file} block ${block}`);
+  const more = manifest.damage.length > named.length ? ', …' : '';
+  const count = manifest.totals.damagedPages;
+  return `backup ${id} holds ${count} pages that were damaged on the server: ${named.join(', ')}${more}`;
+}

@@ -1,0 +1,40 @@
+import type { ReachedTarget } from '../catalog/time-index.ts';
+import type { RecoverySettingsTarget } from '../postgres/cluster/recovery-settings.ts';
+import type { RecoveryAction } from './restore-request.ts';
+import type { RecoveryTarget } from './target.ts';
+
+/** Where recovery will end, as the plan resolved it. */
+export type RecoveryEnd = Pick<
+  ReachedTarget,
+  'timeline' | 'stopTimeline' | 'neededLsn' | 'lastSegment' | 'lastCommit' | 'recordLsn'
+> & {
+  /** `consistency`: as soon as the cluster is consistent, at the end of the backup. */
+  readonly by: ReachedTarget['by'] | 'consistency';
+};
+
+/** 2000-01-01 UTC, in microseconds since 1970. */
+const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n;
+
+/** What PostgreSQL is told, and what it does there. */
+export type RecoveryOrder = {
+  readonly target: RecoverySettingsTarget;
+  readonly action: RecoveryAction;
+};
+
+/** The target that makes recovery end where the plan says, and do there what was asked. */
+export function recoveryOrder(
+  target: RecoveryTarget,
+  end: RecoveryEnd,
+  wanted: RecoveryAction | null,
+): RecoveryOrder {
+  const action = wanted ?? (target.kind === 'latest' ? 'promote' : 'pause');
+  if (target.kind === 'latest' && action === 'promote') return { target, action };
+  // Without a record that PostgreSQL recognises as the target it would ignore the action (latest) or end FATAL (a time
+  // after the last commit): POSTGRES.md 0.11. The start of the last complete record always is one.
+  if (end.by === 'end-of-wal' || target.kind === 'latest') {
+    return { target: { kind: 'lsn', lsn: end.recordLsn, inclusive: true }, action };
+  }
+  if (target.kind !== 'time') return { target, action };
+  const { kind, timeUs, inclusive } = target;
+  return { target: { kind, micros: BigInt(timeUs) + POSTGRES_EPOCH_MICROS, inclusive }, action };
+}
