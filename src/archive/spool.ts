@@ -1,0 +1,241 @@
+/**
+ * The receiver's local copy of WAL that is not yet in the repository. Invariants:
+ * - at most one segment is open, as `<segment>.partial`, written from its start on without a hole;
+ * - what `durableEnd` reports survives a crash of the host: the server may forget it;
+ * - a segment without an ending is whole and durable, and waits to be stored;
+ * - files are removed only after their content is durable in the repository.
+ */
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  type FileHandle,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { assert, must } from '../lib/assert.ts';
+import { syncFolder } from '../lib/durable-file.ts';
+import { messageOf, WalnutError } from '../lib/walnut-error.ts';
+import { isSegmentName } from '../postgres/segment-name.ts';
+import { spoolPaths, type SpoolPlace } from './spool-paths.ts';
+
+export type SpooledPart = {
+  readonly name: string;
+  /** Bytes from the segment's start. */
+  readonly length: number;
+};
+
+type OpenFile = {
+  readonly name: string;
+  readonly handle: FileHandle;
+  /** Bytes written from the segment's start in this life. */
+  written: number;
+  synced: number;
+};
+
+export class Spool {
+  readonly #paths: ReturnType<typeof spoolPaths>;
+  readonly #segmentBytes: number;
+  readonly #complete = new Set<string>();
+  readonly #partial = new Map<string, number>();
+  #open: OpenFile | null = null;
+
+  private constructor(place: SpoolPlace, segmentBytes: number) {
+    this.#paths = spoolPaths(place);
+    this.#segmentBytes = segmentBytes;
+  }
+
+  /** Makes the folder when it is missing, and finds what a former life left there. */
+  static async open(place: SpoolPlace, segmentBytes: number): Promise<Spool> {
+    const spool = new Spool(place, segmentBytes);
+    await spool.#recover();
+    return spool;
+  }
+
+  get folder(): string {
+    return this.#paths.folder;
+  }
+
+  /** Whole segments that wait to be stored, in order of their names. */
+  get completeNames(): readonly string[] {
+    return [...this.#complete].toSorted();
+  }
+
+  /** Unfinished segments: the open one, and tails of timelines that were left. */
+  get partials(): readonly SpooledPart[] {
+    return [...this.#partial]
+      .map(([name, length]) => ({ name, length }))
+      .toSorted((first, second) => (first.name < second.name ? -1 : 1));
+  }
+
+  /** An upper bound of what the files take. */
+  get usedBytes(): number {
+    let bytes = this.#complete.size * this.#segmentBytes;
+    for (const length of this.#partial.values()) bytes += length;
+    return bytes;
+  }
+
+  get openName(): string | null {
+    return this.#open?.name ?? null;
+  }
+
+  /** Bytes of the open segment that this life has made durable; 0 without one. */
+  get syncedBytes(): number {
+    return this.#open?.synced ?? 0;
+  }
+
+  /** Begins a segment, or begins it again: bytes of a former life stay until they are written over. */
+  async begin(name: string): Promise<void> {
+    assert(isSegmentName(name), `${name} names a segment`);
+    await this.leave();
+    await this.#explain('open', name, async () => {
+      const path = this.#paths.partial(name);
+      const isNew = !this.#partial.has(name);
+      const handle = await open(path, isNew ? 'wx' : 'r+', 0o600);
+      if (isNew) await syncFolder(this.#paths.folder);
+      this.#open = { name, handle, written: 0, synced: 0 };
+      this.#partial.set(name, this.#partial.get(name) ?? 0);
+    });
+  }
+
+  /** Appends to the open segment. The bytes are not durable before {@link sync} or {@link finish}. */
+  async append(bytes: Uint8Array): Promise<void> {
+    const file = must(this.#open, 'a segment is open');
+    assert(file.written + bytes.length <= this.#segmentBytes, 'WAL stays within its segment');
+    await this.#explain('write', file.name, async () => {
+      let at = 0;
+      while (at < bytes.length) {
+        const { bytesWritten } = await file.handle.write(
+          bytes,
+          at,
+          bytes.length - at,
+          file.written + at,
+        );
+        at += bytesWritten;
+      }
+      file.written += bytes.length;
+      this.#partial.set(file.name, Math.max(this.#partial.get(file.name) ?? 0, file.written));
+    });
+  }
+
+  /** Makes what was appended durable. */
+  async sync(): Promise<void> {
+    const file = this.#open;
+    if (file === null || file.synced === file.written) return;
+    const { written } = file;
+    await this.#explain('sync', file.name, async () => file.handle.datasync());
+    file.synced = written;
+  }
+
+  /** The open segment is whole: makes it durable under its own name. */
+  async finish(): Promise<string> {
+    const file = must(this.#open, 'a segment is open');
+    assert(file.written === this.#segmentBytes, 'a finished segment is whole');
+    await this.sync();
+    await this.#explain('finish', file.name, async () => {
+      await file.handle.close();
+      this.#open = null;
+      await rename(this.#paths.partial(file.name), this.#paths.complete(file.name));
+      await syncFolder(this.#paths.folder);
+    });
+    this.#partial.delete(file.name);
+    this.#complete.add(file.name);
+    return file.name;
+  }
+
+  /** Closes the open segment, durable and unfinished. */
+  async leave(): Promise<void> {
+    const file = this.#open;
+    if (file === null) return;
+    try {
+      await this.sync();
+    } finally {
+      this.#open = null;
+      await file.handle.close();
+    }
+  }
+
+  /** Forgets the open segment without making it durable, after a write to it failed. */
+  async abandon(): Promise<void> {
+    const file = this.#open;
+    this.#open = null;
+    await file?.handle.close().catch(() => {});
+  }
+
+  async readComplete(name: string): Promise<Buffer> {
+    return this.#explain('read', name, async () => readFile(this.#paths.complete(name)));
+  }
+
+  /** The bytes [offset, offset + length) of an unfinished segment. */
+  async readPartial(name: string, offset: number, length: number): Promise<Buffer> {
+    return this.#explain('read', name, async () => {
+      const handle = await open(this.#paths.partial(name), 'r');
+      try {
+        const content = Buffer.alloc(length);
+        const { bytesRead } = await handle.read(content, 0, length, offset);
+        assert(bytesRead === length, 'the spool holds what it counted');
+        return content;
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  /** Removes a whole segment that is stored, and any unfinished copy of it. */
+  async remove(name: string): Promise<void> {
+    await this.#explain('remove', name, async () =>
+      rm(this.#paths.complete(name), { force: true }),
+    );
+    this.#complete.delete(name);
+    if (this.#open?.name !== name) await this.removePartial(name);
+  }
+
+  async removePartial(name: string): Promise<void> {
+    assert(this.#open?.name !== name, 'the open segment stays');
+    await this.#explain('remove', name, async () => rm(this.#paths.partial(name), { force: true }));
+    this.#partial.delete(name);
+  }
+
+  /** Puts a whole segment that is no valid WAL aside, so that it is received again. */
+  async setAside(name: string): Promise<string> {
+    const path = `${this.#paths.complete(name)}.damaged`;
+    await this.#explain('set aside', name, async () => rename(this.#paths.complete(name), path));
+    this.#complete.delete(name);
+    return path;
+  }
+
+  async #recover(): Promise<void> {
+    const { folder } = this.#paths;
+    await this.#explain('open', folder, async () => {
+      const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+      if (made !== undefined) await syncFolder(dirname(made));
+      for (const entry of await readdir(folder)) await this.#adopt(entry);
+    });
+  }
+
+  async #adopt(entry: string): Promise<void> {
+    const name = entry.replace(/\.partial$/, '');
+    if (!isSegmentName(name)) return;
+    const { size } = await stat(join(this.#paths.folder, entry));
+    if (entry !== name) this.#partial.set(name, Math.min(size, this.#segmentBytes));
+    else if (size === this.#segmentBytes) this.#complete.add(name);
+    else await rm(join(this.#paths.folder, entry));
+  }
+
+  async #explain<T>(act: string, name: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (error instanceof WalnutError) throw error;
+      const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+      throw new WalnutError(
+        isFull ? 'disk-full' : 'failed',
+        `${act} ${name} in the WAL spool ${this.#paths.folder}: ${messageOf(error)}`,
+        { hint: 'See spool_directory in the configuration.', cause: error },
+      );
+    }
+  }
+}

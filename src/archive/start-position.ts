@@ -1,0 +1,57 @@
+/** Where to begin to receive, decided from what is already held. */
+import type { Lsn } from '../postgres/lsn.ts';
+import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
+import {
+  extentOf,
+  timelineAt,
+  timelinesOf,
+  type TimelineHistory,
+} from '../postgres/timeline-history.ts';
+import type { TimelineId } from '../postgres/timeline-id.ts';
+
+export type StartRequest = {
+  /** Of the timeline that the server is on. */
+  readonly history: TimelineHistory;
+  readonly segmentBytes: number;
+  /** The last whole segment that repository or spool hold of a timeline; null when they hold none. */
+  readonly lastWholeSegment: (timeline: TimelineId) => bigint | null;
+  /** Where the slot begins to keep WAL, for a server of which nothing is held yet. */
+  readonly slotLsn: Lsn;
+};
+
+export type StartPosition = {
+  readonly timeline: TimelineId;
+  /** Start of a segment. */
+  readonly lsn: Lsn;
+};
+
+/**
+ * The segment after the last whole one that is held on the server's history; the slot's position counts only when nothing
+ * is. A timeline's segments from the one of its switch point on belong to the next timeline.
+ */
+export function decideStart(request: StartRequest): StartPosition {
+  const { history, segmentBytes, lastWholeSegment } = request;
+  for (const timeline of timelinesOf(history).toReversed()) {
+    const extent = extentOf(history, timeline);
+    const last = lastWholeSegment(timeline);
+    if (extent === null || last === null) continue;
+    // Whole segments from before the branch point are copies of the parent's that its own server archived.
+    if (last < segmentNumberAt(extent.start, segmentBytes)) continue;
+    const branch = extent.end === null ? null : segmentNumberAt(extent.end, segmentBytes);
+    return clampToHistory(request, branch !== null && branch <= last ? branch : last + 1n);
+  }
+  return clampToHistory(request, segmentNumberAt(request.slotLsn, segmentBytes));
+}
+
+/**
+ * The start of a segment on the timeline that is to be asked for it: where a switch point lies in the segment, the newest
+ * that begins in it, because its file holds the parent's WAL up to the branch as well.
+ */
+function clampToHistory({ history, segmentBytes }: StartRequest, number: bigint): StartPosition {
+  const lsn = segmentStart(number, segmentBytes);
+  const newest = timelinesOf(history).findLast((timeline) => {
+    const extent = extentOf(history, timeline);
+    return extent !== null && segmentNumberAt(extent.start, segmentBytes) <= number;
+  });
+  return { timeline: newest ?? timelineAt(history, lsn), lsn };
+}
