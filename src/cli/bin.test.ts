@@ -105,9 +105,20 @@ describe('bin/walnut in this checkout', () => {
     });
   });
 
-  test('ends quietly when the reader of its output leaves', () => {
-    const { code, stderr } = run('/bin/sh', ['-c', `'${walnut}' --help | true; exit 0`]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  test('ends as by SIGPIPE when the reader of its output leaves', () => {
+    const { code, stderr } = run('/bin/bash', ['-c', `set -o pipefail; '${walnut}' --help | true`]);
+    expect({ code, stderr }).toEqual({ code: 141, stderr: '' });
+  });
+
+  test('fails when its output cannot be written', () => {
+    const { code, stderr } = run('/bin/sh', ['-c', `'${walnut}' --help > /dev/full`]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('write to standard output: ENOSPC');
+  });
+
+  test('ends as it would when the reader of its notes leaves', () => {
+    const program = `set -o pipefail; '${walnut}' bakcup 2>&1 >/dev/null | true`;
+    expect(run('/bin/bash', ['-c', program]).code).toBe(2);
   });
 });
 

@@ -1,39 +1,49 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { dirname } from 'node:path';
+import { ERROR_CODES } from '../lib/walnut-error.ts';
 import { listenForSignals } from './interruption.ts';
+import { productVersion } from './product-version.ts';
 import { createOutput, type Output } from './render/output.ts';
 import { runCommandLine } from './run-command-line.ts';
 
-const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const EXIT_SIGPIPE = 141;
+/** This file lies in `src/cli/` or `dist/cli/`. */
+const PACKAGE_ROOT = dirname(dirname(import.meta.dirname));
 
 /** Runs the command line of this process and ends the process with its exit code. */
 export async function runProcess(): Promise<void> {
   const words = process.argv.slice(2);
   const interruption = listenForSignals();
-  leaveWhenReaderLeaves();
+  endWhenOutputFails();
   const exitCode = await runCommandLine(words, {
     signal: interruption.signal,
     environment: process.env,
     packageRoot: PACKAGE_ROOT,
-    version: readVersion(),
+    version: productVersion(PACKAGE_ROOT),
     now: () => new Date(),
     createOutput: (json): Output => createOutput(process, { json }),
   });
+  await outputWritten();
   // Not `process.exitCode`: a socket or worker left open would keep the command from ending.
   process.exit(interruption.exitCode(exitCode));
 }
 
-/** `walnut list | head` closes our output early: that is no failure of ours to report. */
-function leaveWhenReaderLeaves(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0);
-      throw error;
-    });
-  }
+/**
+ * `walnut list | head` closes our output early: that ends the command as SIGPIPE would. A result that cannot be written
+ * is a failure. Neither may end with 0, which tells PostgreSQL that WAL is safe. Notes that nobody reads any more are
+ * no reason to stop.
+ */
+function endWhenOutputFails(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT_SIGPIPE);
+    process.stderr.write(`walnut: write to standard output: ${error.message}\n`);
+    process.exit(ERROR_CODES.failed);
+  });
+  process.stderr.on('error', () => {});
 }
 
-function readVersion(): string {
-  const text = readFileSync(`${PACKAGE_ROOT}package.json`, 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+/** Resolves when everything printed has left the process; a failure is reported before. */
+async function outputWritten(): Promise<void> {
+  await new Promise((resolve) => {
+    process.stdout.write('', () => setImmediate(resolve));
+  });
 }
