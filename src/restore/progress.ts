@@ -8,12 +8,9 @@ export type RestoreProgress = {
   phaseBegan(phase: RestorePhase): void;
   /** Bytes written so far and in all; called a few times a second at most per worker. */
   placed(placedBytes: number, totalBytes: number): void;
-  /** Something a person should know that does not stop the restore. */
-  warned(message: string): void;
 };
 
 export const SILENT_PROGRESS: RestoreProgress = {
   phaseBegan: () => {},
   placed: () => {},
-  warned: () => {},
 };

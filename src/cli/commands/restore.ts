@@ -1,5 +1,10 @@
+import { join } from 'node:path';
 import { parseRate } from '../../config/quantities.ts';
 import { WalnutError } from '../../lib/walnut-error.ts';
+import type { RestorePlan } from '../../restore/plan.ts';
+import type { RestorePhase } from '../../restore/progress.ts';
+import type { RestoreResult } from '../../restore/restore.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
 import {
   choice,
   defineCommand,
@@ -9,7 +14,12 @@ import {
   repeatable,
   type Command,
 } from '../command.ts';
+import type { CommandContext } from '../context.ts';
+import { renderRestored, renderRestorePlan } from '../render/restore.ts';
+import { restoreDocumentOf, restorePlanDocumentOf } from '../restore-documents.ts';
 import { targetChoice } from '../restore-options.ts';
+import { restoreRequest } from '../restore-request.ts';
+import { withRepository } from '../server-access.ts';
 import {
   parseBackupId,
   parseJobs,
@@ -21,7 +31,6 @@ import {
   parseTimelineChoice,
   parseXid,
 } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const restoreCommand: Command = defineCommand({
   name: 'restore',
@@ -131,13 +140,60 @@ export const restoreCommand: Command = defineCommand({
     if (standby && (kind !== 'latest' || action !== undefined)) {
       throw new WalnutError('usage', 'option --standby: a standby has no target and no action');
     }
-    if (action !== undefined && kind === 'latest' && action !== 'promote') {
-      throw new WalnutError('usage', `option --action ${action}: it needs a target`, {
-        hint: 'Add --to-time, --to-lsn, --to-xid, --to-name or --to-immediate.',
-      });
-    }
   },
-  run: async () => {
-    throw notBuilt('restore');
+  run: async (values, context) => {
+    if (values.delta) throw deltaNotBuilt();
+    const server = await context.resolveServer(values.server);
+    const { path: configPath } = await context.loadConfiguration();
+    const { planRestore } = await import('../../restore/plan.ts');
+    const request = restoreRequest(values, server, context.now());
+    const shimPath = join(context.packageRoot, 'bin', 'walnut-restore-command');
+    const program = { shimPath, configPath };
+    return await withRepository(server.repository, async (store) => {
+      const plan = await planRestore({ store, now: context.now(), program }, request);
+      if (values.dryRun) {
+        return { document: restorePlanDocumentOf(plan), text: renderRestorePlan(plan) };
+      }
+      const result = await runRestore(plan, store, context);
+      return { document: restoreDocumentOf(result), text: renderRestored(result) };
+    });
   },
 });
+
+async function runRestore(
+  plan: RestorePlan,
+  store: ObjectStore,
+  { output, signal }: CommandContext,
+): Promise<RestoreResult> {
+  const { probeRestoreCommand } = await import('../../restore/probe-restore-command.ts');
+  const { restore } = await import('../../restore/restore.ts');
+  await probeRestoreCommand(plan, signal);
+  const bar = output.startProgress('restoring');
+  try {
+    return await restore(plan, {
+      store,
+      signal,
+      progress: {
+        phaseBegan: (phase) => bar.relabel(PHASE_LABELS[phase]),
+        placed: (done, total) => bar.update(done, total),
+      },
+    });
+  } finally {
+    bar.stop();
+  }
+}
+
+const PHASE_LABELS: Readonly<Record<RestorePhase, string>> = {
+  prepare: 'preparing folders',
+  place: 'restoring',
+  settle: 'checking and syncing',
+  wal: 'laying WAL',
+  configure: 'writing recovery settings',
+  finish: 'finishing',
+};
+
+function deltaNotBuilt(): WalnutError {
+  return new WalnutError('unsupported', 'restore with --delta: not built yet', {
+    hint: 'Restore into an empty folder, then put it in the place of the old one.',
+  });
+}
