@@ -76,6 +76,22 @@ describe.each(SUPPORTED_MAJORS)('pg_control of version %i', (major) => {
     expect(control).toMatchObject({ state: 'shut down', timeline: 3, previousTimeline: 3 });
   });
 
+  test('shows how far a standby must recover, as the standby itself says', () => {
+    const control = parseControlFile(readClusterFixture(major, 'pg_control.recovery'));
+    const recovery: unknown = JSON.parse(
+      readClusterFixture(major, 'pg_control.recovery.json').toString(),
+    );
+    expect({
+      min_recovery_end_lsn: formatLsn(control.minRecoveryPoint),
+      min_recovery_end_timeline: control.minRecoveryPointTimeline,
+      backup_start_lsn: formatLsn(control.backupStartPoint),
+      backup_end_lsn: formatLsn(control.backupEndPoint),
+      end_of_backup_record_required: control.backupEndRequired,
+    }).toEqual(recovery);
+    expect(control).toMatchObject({ state: 'in archive recovery', minRecoveryPointTimeline: 3 });
+    expect(control.minRecoveryPoint).toBeGreaterThan(0n);
+  });
+
   test('a flipped bit anywhere in its data is noticed', () => {
     fc.assert(
       fc.property(fc.nat((CRC_OFFSETS[major] + 4) * 8 - 1), (bit) => {
@@ -133,6 +149,23 @@ describe('a control file Walnut cannot use', () => {
   ] as const)('with %s is refused though its checksum is right', (_what, [offset, value], code) => {
     const bytes = altered(13, (view) => view.setUint32(offset, value, true));
     expect(() => parseControlFile(bytes)).toThrow(expect.objectContaining({ code }) as Error);
+  });
+
+  test.each([13, 18] as const)('of version %i shows a backup that is not complete yet', (major) => {
+    const bytes = altered(major, (view) => {
+      view.setBigUint64(152, 0x28n, true);
+      view.setBigUint64(160, 0x150n, true);
+      view.setUint8(168, 1);
+      view.setUint8(176, 1);
+    });
+    expect(parseControlFile(bytes)).toMatchObject({
+      minRecoveryPoint: 0n,
+      backupStartPoint: 0x28n,
+      backupEndPoint: 0x150n,
+      backupEndRequired: true,
+      walLogHints: true,
+      walLevel: 'replica',
+    });
   });
 
   test('identifiers beyond 2^53 and LSNs beyond 2^63 keep every bit', () => {
