@@ -85,7 +85,6 @@ describe('the command line', () => {
     [['restore', '--target', '/x', '--to-xid', '5', '--to-immediate'], 'one target only'],
     [['restore', '--target', '/x', '--to-name', 'a', '--exclusive'], '--exclusive'],
     [['restore', '--target', '/x', '--standby', '--action', 'promote'], '--standby'],
-    [['restore', '--target', '/x', '--action', 'pause'], 'needs a target'],
     [['init', '--new-incarnation'], 'name the server'],
   ])('%j ends with exit code 2 and says %j', async (words, text) => {
     const { code, stdout, stderr } = await run(...words);

@@ -18,7 +18,7 @@ export function parseLevel(text: string): number {
   return parseInteger(text, { min: 1, max: LEVEL_MAX });
 }
 
-export function parseInteger(text: string, range: { min: number; max: number }): number {
+function parseInteger(text: string, range: { min: number; max: number }): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= range.min && value <= range.max) return value;
   throw new SyntaxError(`"${text}" is not a whole number from ${range.min} to ${range.max}`);

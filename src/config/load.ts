@@ -77,7 +77,7 @@ function readRepository(section: NamedSection): RepositoryConfiguration {
 }
 
 /** The folder that a `file://` URL names; every other store is refused by name. */
-export function repositoryPath(url: string, origin: Origin): string {
+function repositoryPath(url: string, origin: Origin): string {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
   if (scheme === undefined) {
     const hint = `Write a URL, such as file://${isAbsolute(url) ? url : join('/', url)}.`;

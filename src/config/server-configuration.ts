@@ -65,7 +65,7 @@ export function buildServer(
 }
 
 /** Slot names allow no hyphen. */
-export function defaultSlot(server: string): string {
+function defaultSlot(server: string): string {
   return `walnut_${server.replaceAll('-', '_')}`.slice(0, SLOT_NAME_MAX);
 }
 
