@@ -3,7 +3,7 @@ import { formatLsn, parseLsn, toLsn, type Lsn } from './lsn.ts';
 import { formatTimelineId, toTimelineId, type TimelineId } from './timeline-id.ts';
 
 /** A timeline that was left at `end` for the next one. */
-export type TimelineHistoryEntry = {
+type TimelineHistoryEntry = {
   readonly timeline: TimelineId;
   /** Where the next timeline branched off: the first byte that no longer belongs to this timeline. */
   readonly end: Lsn;

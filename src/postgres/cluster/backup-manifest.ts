@@ -8,7 +8,7 @@ import { requireSafePath } from './safe-path.ts';
 
 const ALGORITHMS = ['CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const;
 
-export type ManifestChecksumAlgorithm = (typeof ALGORITHMS)[number];
+type ManifestChecksumAlgorithm = (typeof ALGORITHMS)[number];
 
 export type ManifestFile = PathText & {
   readonly sizeBytes: number;

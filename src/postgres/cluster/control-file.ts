@@ -28,7 +28,7 @@ const CLUSTER_STATES = [
 const WAL_LEVELS = ['minimal', 'replica', 'logical'] as const;
 
 /** `DBState`, in the words of pg_controldata. */
-export type ClusterState = (typeof CLUSTER_STATES)[number];
+type ClusterState = (typeof CLUSTER_STATES)[number];
 
 /** Settings that a restored server needs at least as large to run hot standby (POSTGRES.md calls them "the five"). */
 export type RequiredSettings = {

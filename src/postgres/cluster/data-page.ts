@@ -5,10 +5,7 @@ import { pageChecksum } from './page-checksum.ts';
 export const PAGE_BYTES = 8192;
 
 /** Bytes of a page's header. */
-export const PAGE_HEADER_BYTES = 24;
-
-/** Pages in one file of a relation (`--with-segsize` builds differ): block numbers go on from file to file. */
-export const RELATION_SEGMENT_PAGES = 131_072;
+const PAGE_HEADER_BYTES = 24;
 
 /** `pd_pagesize_version` of all supported versions: 8192 bytes, layout 4. */
 const PAGE_SIZE_AND_VERSION = 0x2004;

@@ -5,11 +5,11 @@ export const GLOBAL_TABLESPACE_OID = 1664;
 export const RELATION_FORKS = ['main', 'fsm', 'vm', 'init'] as const;
 
 /** The forks in the order of their numbers in WAL. */
-export type RelationFork = (typeof RELATION_FORKS)[number];
+type RelationFork = (typeof RELATION_FORKS)[number];
 
 export type RelationFile = {
   readonly kind: 'relation';
-  /** {@link DEFAULT_TABLESPACE_OID} for `base/`, {@link GLOBAL_TABLESPACE_OID} for `global/`, as WAL names them. */
+  /** 1663 for `base/`, 1664 for `global/`, as WAL names them. */
   readonly tablespaceOid: number;
   /** 0 in `global/`. */
   readonly databaseOid: number;

@@ -72,7 +72,7 @@ export class TarReader {
 
   *#takeHeader(): Generator<TarEvent, void, undefined> {
     this.#headerLength = 0;
-    const isZero = this.#header.every((byte) => byte === 0);
+    const isZero = this.#header[0] === 0 && this.#header.every((byte) => byte === 0);
     if (this.#inTrailer && !isZero) throw this.#damaged('something follows the end of the archive');
     this.#inTrailer = isZero;
     if (isZero) return;
