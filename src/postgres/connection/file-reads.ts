@@ -1,77 +1,136 @@
-/**
- * Reads stretches of the server's files over SQL. The statement is constant and the paths travel by `set_config`, so that
- * the server's log and pg_stat_statements stay clean, and COPY carries the bytes, which `pg` would spoil as a column.
- */
 import { WalnutError } from '../../lib/walnut-error.ts';
-import { BinaryCopyParser } from './binary-copy.ts';
+import { CopyBinaryParser, type CopyEvent } from './copy-binary-parser.ts';
+import { statementError } from './error-mapping.ts';
 import type { Session } from './session.ts';
 
-export type ServerRange = {
-  /** Relative to the data directory. */
+/** A stretch of a file. `path` is relative to the data directory. */
+export type ServerFileRange = {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
 };
 
+/** Where read bytes go. Calls come in the order of the ranges. */
 export type ServerRangeSink = {
-  /** At least the range's length; valid until `received` has returned. */
+  /** At least the range's length; asked for once per range that exists, and filled before `received`. */
   bufferFor(index: number): Uint8Array;
-  /** Fewer bytes than asked: the file ends there; null: it is gone. Awaited before the next range. */
+  /** `byteCount` is smaller than asked at the end of the file, null when the file is gone. Awaited. */
   received(index: number, byteCount: number | null): void | Promise<void>;
 };
 
-const SET = "SELECT set_config('walnut.ranges', $1, false)";
-/** Ordered by the array, which `unnest … WITH ORDINALITY` alone does not promise. */
-const COPY = `COPY (
-  SELECT pg_read_binary_file(r.path, r.pos, r.len, true)
-    FROM ROWS FROM (jsonb_to_recordset(current_setting('walnut.ranges')::jsonb) AS (path text, pos bigint, len bigint))
-         WITH ORDINALITY AS r(path, pos, len, n) ORDER BY n
-  ) TO STDOUT (FORMAT binary)`;
-/** Ranges per statement: bounds the setting's length. */
-const RANGES_MAX = 1000;
+/** PostgreSQL allows 1 GB − 5 for one value; far less keeps the server's memory small. */
+export const SERVER_RANGE_BYTES_MAX: number = 16 * 1024 * 1024;
 
-/** Calls the sink for every range, in their order. */
+/**
+ * The COPY text is constant and the paths travel by set_config: the server's log and pg_stat_statements see one
+ * statement. A custom setting needs no privilege.
+ */
+const SET_RANGES =
+  "SELECT set_config('walnut.paths', $1::text[]::text, false), set_config('walnut.offsets', $2::int8[]::text, false), set_config('walnut.lengths', $3::int8[]::text, false)";
+const COPY_RANGES = `COPY (SELECT range.number::int4, pg_read_binary_file(range.path, range.first, range.length, true)
+  FROM unnest(current_setting('walnut.paths')::text[], current_setting('walnut.offsets')::int8[],
+    current_setting('walnut.lengths')::int8[]) WITH ORDINALITY AS range (path, first, length, number))
+  TO STDOUT (FORMAT binary)`;
+
+/**
+ * Reads stretches of the server's files over SQL. Needs pg_read_binary_file. A failure of the sink ends the session,
+ * since the server can't be told to stop sending; trying again is the caller's.
+ */
 export async function readServerRanges(
   session: Session,
-  ranges: readonly ServerRange[],
+  ranges: readonly ServerFileRange[],
   sink: ServerRangeSink,
 ): Promise<void> {
-  for (let first = 0; first < ranges.length; first += RANGES_MAX) {
-    await readBatch(session, { ranges: ranges.slice(first, first + RANGES_MAX), first, sink });
+  if (ranges.length === 0) return;
+  const act = 'read files on the server';
+  await session.query(SET_RANGES, {
+    parameters: [
+      ranges.map(({ path }) => path),
+      ranges.map(({ offset }) => offset),
+      ranges.map(({ length }) => length),
+    ],
+    act,
+  });
+  const stream = session.copyOut(COPY_RANGES);
+  const receiver = new RangeReceiver(ranges, sink);
+  const parser = new CopyBinaryParser();
+  try {
+    for await (const chunk of stream) {
+      for (const event of parser.push(chunk as Buffer)) {
+        const pending = receiver.take(event);
+        if (pending !== undefined) await pending;
+      }
+    }
+    parser.end();
+    receiver.end();
+  } catch (cause) {
+    if (!stream.readableEnded && !stream.errored) await session.close();
+    throw statementError(cause, act);
   }
 }
 
-type Batch = {
-  readonly ranges: readonly ServerRange[];
-  readonly first: number;
-  readonly sink: ServerRangeSink;
-};
+/** Follows the rows `(number, bytes)` and lays the bytes where the sink wants them. */
+class RangeReceiver {
+  readonly #ranges: readonly ServerFileRange[];
+  readonly #sink: ServerRangeSink;
+  #index = 0;
+  #column = -1;
+  #target: Uint8Array | null = null;
+  #filled = 0;
+  #number: Buffer = Buffer.alloc(0);
 
-async function readBatch(session: Session, { ranges, first, sink }: Batch): Promise<void> {
-  const wanted = ranges.map(({ path, offset, length }) => ({ path, pos: offset, len: length }));
-  await session.query(SET, { parameters: [JSON.stringify(wanted)], act: 'name the files to read' });
-  let index = first;
-  let filled = 0;
-  let isGone = false;
-  const parser = new BinaryCopyParser({
-    begin: (length) => {
-      isGone = length === null;
-      filled = 0;
-      if (index - first >= ranges.length || (length ?? 0) > (ranges[index - first]?.length ?? 0)) {
-        throw new WalnutError('postgresql', 'read files over SQL: the server sent more than asked');
-      }
-    },
-    data: (part) => {
-      sink.bufferFor(index).set(part, filled);
-      filled += part.length;
-    },
-    end: async () => {
-      await sink.received(index, isGone ? null : filled);
-      index += 1;
-    },
-  });
-  for await (const chunk of session.copyOut(COPY)) await parser.feed(chunk as Buffer);
-  if (!parser.isDone || index - first !== ranges.length) {
-    throw new WalnutError('postgresql', 'read files over SQL: the server sent less than asked');
+  constructor(ranges: readonly ServerFileRange[], sink: ServerRangeSink) {
+    this.#ranges = ranges;
+    this.#sink = sink;
   }
+
+  take(event: CopyEvent): void | Promise<void> {
+    if (event.kind === 'field') this.#beginField(event.column, event.length);
+    else if (event.kind === 'data') this.#fill(event.bytes);
+    else if (event.kind === 'row') return this.#endRow();
+    return undefined;
+  }
+
+  end(): void {
+    if (this.#index !== this.#ranges.length) {
+      throw mismatch(`${this.#index} answers for ${this.#ranges.length} ranges`);
+    }
+  }
+
+  #beginField(column: number, length: number | null): void {
+    this.#column = column;
+    if (column === 0) {
+      this.#number = Buffer.alloc(0);
+      return;
+    }
+    const range = this.#ranges[this.#index];
+    if (range === undefined || this.#number.length !== 4) throw mismatch('a row too many');
+    const number = this.#number.readInt32BE(0);
+    if (number !== this.#index + 1)
+      throw mismatch(`range ${number} came as number ${this.#index + 1}`);
+    if (length !== null && length > range.length) {
+      throw mismatch(`${length} bytes came for ${range.length}`);
+    }
+    this.#filled = 0;
+    this.#target = length === null ? null : this.#sink.bufferFor(this.#index);
+  }
+
+  #fill(bytes: Buffer): void {
+    if (this.#column === 0) {
+      this.#number = Buffer.concat([this.#number, bytes]);
+      return;
+    }
+    this.#target?.set(bytes, this.#filled);
+    this.#filled += bytes.length;
+  }
+
+  #endRow(): void | Promise<void> {
+    const index = this.#index;
+    this.#index += 1;
+    return this.#sink.received(index, this.#target === null ? null : this.#filled);
+  }
+}
+
+function mismatch(reason: string): WalnutError {
+  return new WalnutError('failed', `read files on the server: ${reason}`);
 }

@@ -1,43 +1,52 @@
-/** What a backup or a check wants to know of a server, asked once. What the role may not see is null. */
+import { must } from '../../lib/assert.ts';
 import { parseLsn, type Lsn } from '../lsn.ts';
 import { toTimelineId, type TimelineId } from '../timeline-id.ts';
 import type { Session } from './session.ts';
 
-export type TablespaceFacts = {
-  readonly oid: number;
-  readonly name: string;
-  /** Empty for the two inside the data directory; they are not listed. `pg_tblspc/<oid>` for in-place ones. */
-  readonly location: string;
-};
+export type Tablespace = { readonly oid: number; readonly name: string; readonly location: string };
+export type Database = { readonly oid: number; readonly name: string };
 
+/** What a backup must know of a server. Null where the role may not see it. */
 export type ServerFacts = {
-  readonly systemIdentifier: bigint;
   readonly serverVersionNum: number;
-  /** Bytes per page. */
+  readonly systemIdentifier: bigint;
+  readonly timeline: TimelineId;
+  readonly isInRecovery: boolean;
+  /** The end of WAL on a primary, the replayed position on a standby; null on a standby that replayed nothing yet. */
+  readonly currentLsn: Lsn | null;
+  readonly dataDirectory: string | null;
+  /** Permission bits: 0o700 or 0o750. */
+  readonly dataDirectoryMode: number;
+  readonly dataChecksums: boolean;
   readonly blockBytes: number;
   readonly walSegmentBytes: number;
-  readonly dataChecksums: boolean;
-  readonly isInRecovery: boolean;
-  readonly timeline: TimelineId;
-  /** Written so far; on a standby replayed so far. */
-  readonly currentLsn: Lsn;
-  /** Null without pg_read_all_settings. */
-  readonly dataDirectory: string | null;
-  /** Permission bits, 0o700 or 0o750. */
-  readonly dataDirectoryMode: number;
-  /** Settings by name, as `SHOW` prints them; the ones the role may see. */
+  readonly walLevel: string;
+  readonly archiveMode: string;
+  readonly fullPageWrites: boolean;
+  /** False where the version has no WAL summarizer. */
+  readonly summarizesWal: boolean;
+  readonly maxWalSenders: number;
+  readonly clusterName: string;
+  readonly unixSocketFolders: readonly string[];
+  /** Raw values of pg_settings (memory and times in their base units); those that the role may not see are missing. */
   readonly settings: Readonly<Record<string, string>>;
-  readonly tablespaces: readonly TablespaceFacts[];
-  readonly databases: readonly { readonly oid: number; readonly name: string }[];
-  readonly role: {
-    readonly name: string;
-    readonly isSuperuser: boolean;
-    readonly hasReplication: boolean;
-  };
+  /** Without pg_default and pg_global. Locations of in-place tablespaces are relative. */
+  readonly tablespaces: readonly Tablespace[];
+  readonly databases: readonly Database[];
+  readonly role: RoleFacts;
 };
 
-/** Settings that a restore needs or a check judges (postgresql.conf names). */
-const SETTINGS = [
+export type RoleFacts = {
+  readonly name: string;
+  readonly isSuperuser: boolean;
+  readonly mayReplicate: boolean;
+  /** Sees every setting: pg_read_all_settings, as part of pg_monitor. */
+  readonly readsAllSettings: boolean;
+};
+
+/** Recorded with each backup: POSTGRES.md's "required settings", what restore must know, and where Debian keeps files. */
+const SETTINGS: readonly string[] = [
+  'allow_in_place_tablespaces',
   'archive_command',
   'archive_library',
   'archive_mode',
@@ -50,105 +59,128 @@ const SETTINGS = [
   'data_directory_mode',
   'full_page_writes',
   'hba_file',
+  'hot_standby',
   'ident_file',
+  'idle_replication_slot_timeout',
   'lc_collate',
   'lc_ctype',
   'lc_messages',
-  'lc_monetary',
-  'lc_numeric',
-  'lc_time',
   'listen_addresses',
+  'log_timezone',
   'max_connections',
   'max_locks_per_transaction',
   'max_prepared_transactions',
+  'max_replication_slots',
   'max_slot_wal_keep_size',
   'max_wal_senders',
-  'max_replication_slots',
   'max_worker_processes',
   'port',
+  'segment_size',
+  'server_encoding',
   'server_version',
   'shared_preload_libraries',
   'summarize_wal',
   'synchronous_standby_names',
+  'TimeZone',
+  'track_commit_timestamp',
   'unix_socket_directories',
+  'wal_block_size',
+  'wal_keep_size',
   'wal_level',
+  'wal_log_hints',
   'wal_segment_size',
-] as const;
+  'wal_sender_timeout',
+];
 
-type FactsRow = {
-  system_identifier: bigint;
-  timeline: number;
-  in_recovery: boolean;
-  current_lsn: string | null;
-  role_name: string;
-  is_superuser: boolean;
-  has_replication: boolean;
-};
-
-/** Asks the server; needs no rights beyond `CONNECT`, but tells more with pg_monitor. */
+/** Asks a server for its facts, in four short statements. Not on a physical replication connection. */
 export async function readServerFacts(session: Session): Promise<ServerFacts> {
-  const row = await readFacts(session);
+  const state = await readState(session);
   const settings = await readSettings(session);
+  const setting = (name: string): string => must(settings[name], `the server has no ${name}`);
   return {
-    systemIdentifier: BigInt.asUintN(64, row.system_identifier),
     serverVersionNum: session.serverVersionNum,
-    blockBytes: Number(settings['block_size']),
-    walSegmentBytes: memoryBytes(settings['wal_segment_size'] ?? ''),
-    dataChecksums: settings['data_checksums'] === 'on',
-    isInRecovery: row.in_recovery,
-    timeline: toTimelineId(row.timeline),
-    currentLsn: parseLsn(row.current_lsn ?? '0/0'),
+    systemIdentifier: BigInt(state.system_identifier),
+    timeline: toTimelineId(state.timeline),
+    isInRecovery: state.in_recovery,
+    currentLsn: state.lsn === null ? null : parseLsn(state.lsn),
     dataDirectory: settings['data_directory'] ?? null,
-    dataDirectoryMode: Number.parseInt(settings['data_directory_mode'] ?? '0700', 8),
+    dataDirectoryMode: Number.parseInt(setting('data_directory_mode'), 8),
+    dataChecksums: state.checksum_version !== 0,
+    blockBytes: Number(setting('block_size')),
+    walSegmentBytes: Number(setting('wal_segment_size')),
+    walLevel: setting('wal_level'),
+    archiveMode: setting('archive_mode'),
+    fullPageWrites: setting('full_page_writes') === 'on',
+    summarizesWal: settings['summarize_wal'] === 'on',
+    maxWalSenders: Number(setting('max_wal_senders')),
+    clusterName: settings['cluster_name'] ?? '',
+    unixSocketFolders: splitList(settings['unix_socket_directories'] ?? ''),
     settings,
-    tablespaces: await session.query(
-      `SELECT oid, spcname AS name, pg_tablespace_location(oid) AS location
-         FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`,
+    tablespaces: await session.query<Tablespace>(
+      `SELECT oid::int8::float8 AS oid, spcname AS name, pg_tablespace_location(oid) AS location
+       FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`,
       { act: 'list tablespaces' },
     ),
-    databases: await session.query('SELECT oid, datname AS name FROM pg_database ORDER BY oid', {
-      act: 'list databases',
-    }),
+    databases: await session.query<Database>(
+      'SELECT oid::int8::float8 AS oid, datname AS name FROM pg_database ORDER BY oid',
+      { act: 'list databases' },
+    ),
     role: {
-      name: row.role_name,
-      isSuperuser: row.is_superuser,
-      hasReplication: row.has_replication,
+      name: state.role,
+      isSuperuser: state.is_superuser,
+      mayReplicate: state.may_replicate || state.is_superuser,
+      readsAllSettings: state.reads_all_settings,
     },
   };
 }
 
-/** On a primary the timeline is the one being written, which the last checkpoint may not know yet. */
-async function readFacts(session: Session): Promise<FactsRow> {
-  const rows = await session.query<FactsRow>(
-    `SELECT system_identifier, timeline_id AS checkpoint_timeline,
-            CASE WHEN pg_is_in_recovery() THEN timeline_id
-                 ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
-            pg_is_in_recovery() AS in_recovery,
-            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS current_lsn,
-            rolname AS role_name, rolsuper AS is_superuser, rolreplication OR rolsuper AS has_replication
-       FROM pg_control_system(), pg_control_checkpoint(), pg_roles WHERE rolname = current_user`,
-    { act: 'ask the server for its identity' },
-  );
-  const [row] = rows;
-  if (row === undefined) throw new RangeError('the server answered no row about itself');
-  return row;
+type StateRow = {
+  system_identifier: string;
+  checksum_version: number;
+  in_recovery: boolean;
+  timeline: number;
+  lsn: string | null;
+  role: string;
+  is_superuser: boolean;
+  may_replicate: boolean;
+  reads_all_settings: boolean;
+};
+
+/**
+ * The timeline of a primary comes from its current WAL file: after a promotion pg_control shows the old one until the
+ * next checkpoint is done. A standby's is the newest that its control file mentions.
+ */
+const STATE = `
+  SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+    (SELECT data_page_checksum_version FROM pg_control_init()) AS checksum_version,
+    recovery.active AS in_recovery,
+    CASE WHEN recovery.active
+      THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)
+            FROM pg_control_checkpoint() c, pg_control_recovery() r)
+      ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int4
+    END AS timeline,
+    CASE WHEN recovery.active THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
+    rolname AS role, rolsuper AS is_superuser, rolreplication AS may_replicate,
+    pg_has_role('pg_read_all_settings', 'USAGE') AS reads_all_settings
+  FROM pg_roles, (SELECT pg_is_in_recovery() AS active) AS recovery
+  WHERE rolname = current_user`;
+
+async function readState(session: Session): Promise<StateRow> {
+  const [row] = await session.query<StateRow>(STATE, { act: 'ask the server about itself' });
+  return must(row, 'the current role is in pg_roles');
 }
 
 async function readSettings(session: Session): Promise<Record<string, string>> {
-  const rows = await session.query<{ name: string; value: string | null }>(
-    'SELECT name, current_setting(name, true) AS value FROM pg_settings WHERE name = ANY($1::text[])',
-    { parameters: [SETTINGS], act: 'read settings' },
+  const rows = await session.query<{ name: string; setting: string | null }>(
+    'SELECT name, setting FROM pg_settings WHERE name = ANY ($1)',
+    { parameters: [SETTINGS], act: 'read the server settings' },
   );
-  return Object.fromEntries(
-    rows.flatMap(({ name, value }) => (value === null ? [] : [[name, value]])),
-  );
+  return Object.fromEntries(rows.map(({ name, setting }) => [name, setting ?? '']));
 }
 
-/** `16MB` as bytes; the server prints whole units. */
-export function memoryBytes(text: string): number {
-  const [, digits, unit = 'B'] = /^(\d+)\s*(B|kB|MB|GB|TB)?$/.exec(text) ?? [];
-  const scale = { B: 1, kB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 }[unit];
-  if (digits === undefined || scale === undefined)
-    throw new SyntaxError(`parse memory size "${text}"`);
-  return Number(digits) * scale;
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim().replaceAll(/^"|"$/g, ''))
+    .filter((part) => part !== '');
 }
