@@ -1,0 +1,73 @@
+import type { DamagedObject } from './verify-types.ts';
+
+/** Beyond this many, a person is better served by the number of them. */
+const AFFECTS_MAX = 40;
+const PLACES_MAX = 8;
+
+type Entry = {
+  readonly reason: string;
+  readonly backups: Set<string>;
+  /** What is affected, and where in it: a file and its block ranges. */
+  readonly affects: Map<string, Set<string>>;
+  notListed: number;
+};
+
+/** Collects damage by object: why, which backups it hits, and what is lost. */
+export class DamageLedger {
+  readonly #entries = new Map<string, Entry>();
+  readonly #onFound: (key: string, reason: string) => void;
+
+  constructor(onFound: (key: string, reason: string) => void) {
+    this.#onFound = onFound;
+  }
+
+  /** Whether any object below a prefix is damaged. */
+  mentions(prefix: string): boolean {
+    return [...this.#entries.keys()].some((key) => key.startsWith(prefix));
+  }
+
+  /** The first reason given for an object stands. */
+  add(key: string, reason: string): void {
+    if (this.#entries.has(key)) return;
+    this.#entries.set(key, { reason, backups: new Set(), affects: new Map(), notListed: 0 });
+    this.#onFound(key, reason);
+  }
+
+  /** Adds to a damaged object whom it hits, what is lost and, of that, where. */
+  hit(key: string, backups: Iterable<string>, lost?: { what: string; where?: string }): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    for (const backup of backups) entry.backups.add(backup);
+    if (lost === undefined) return;
+    const places = entry.affects.get(lost.what);
+    if (places !== undefined) {
+      if (lost.where !== undefined) places.add(lost.where);
+    } else if (entry.affects.size < AFFECTS_MAX) {
+      entry.affects.set(lost.what, new Set(lost.where === undefined ? [] : [lost.where]));
+    } else {
+      entry.notListed += 1;
+    }
+  }
+
+  report(): DamagedObject[] {
+    return [...this.#entries]
+      .toSorted(([first], [second]) => (first < second ? -1 : 1))
+      .map(([key, { reason, backups, affects, notListed }]) => ({
+        key,
+        reason,
+        backups: [...backups].toSorted(),
+        affects: [
+          ...[...affects].map(([what, places]) => describe(what, [...places])),
+          ...(notListed === 0 ? [] : [`and ${notListed} more`]),
+        ],
+      }));
+  }
+}
+
+function describe(what: string, places: readonly string[]): string {
+  if (places.length === 0) return what;
+  const shown = places.slice(0, PLACES_MAX).join(', ');
+  return places.length > PLACES_MAX
+    ? `${what}: ${shown} and ${places.length - PLACES_MAX} more places`
+    : `${what}: ${shown}`;
+}

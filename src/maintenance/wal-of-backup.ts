@@ -1,0 +1,71 @@
+import { historyOf, holdsSegment, type WalInventory } from '../catalog/wal-inventory.ts';
+import { servingTimeline } from '../catalog/wal-path.ts';
+import { hasCode } from '../lib/walnut-error.ts';
+import { maxLsn, minLsn, toLsn } from '../postgres/lsn.ts';
+import {
+  formatSegmentName,
+  segmentNumberAt,
+  segmentNumberBefore,
+  segmentStart,
+} from '../postgres/segment-name.ts';
+import {
+  historyFileName,
+  timelineAt,
+  timelinesOf,
+  type LsnRange,
+  type TimelineHistory,
+} from '../postgres/timeline-history.ts';
+import { walKeys } from '../repository/layout.ts';
+import type { BackupUse } from './load-backups.ts';
+
+export type WalOfBackup = {
+  /** Objects that hold the WAL from start to stop, and the histories that lead there. */
+  readonly keys: readonly string[];
+  /** What of start to stop is not stored; whole segments where none of it is. */
+  readonly missing: readonly LsnRange[];
+};
+
+/** The WAL without which a backup cannot be restored at all. */
+export function walOfBackup(inventory: WalInventory, backup: BackupUse): WalOfBackup {
+  const history = knownHistory(inventory, backup);
+  // A timeline that cannot be followed is reported as such.
+  if (history === null) return { keys: [], missing: [] };
+  const { segmentBytes, server, name: incarnation } = inventory;
+  const keys = timelinesOf(history)
+    .filter((timeline) => timeline > 1)
+    .map((timeline) => walKeys.history(server, incarnation, historyFileName(timeline)));
+  const missing: LsnRange[] = [];
+  const first = segmentNumberAt(backup.startLsn, segmentBytes);
+  const last = segmentNumberBefore(maxLsn(backup.stopLsn, toLsn(1n)), segmentBytes);
+  for (let number = first; number <= last; number += 1n) {
+    const start = segmentStart(number, segmentBytes);
+    const end = segmentStart(number + 1n, segmentBytes);
+    const timeline = servingTimeline(inventory, { timeline: history.timeline, number });
+    const stored = timeline === null ? undefined : inventory.timelines.get(timeline);
+    if (timeline === null || stored === undefined) {
+      missing.push({ timeline: timelineAt(history, maxLsn(start, backup.startLsn)), start, end });
+    } else if (holdsSegment(stored, number)) {
+      const segment = formatSegmentName({ timeline, number }, segmentBytes);
+      keys.push(walKeys.segment({ server, incarnation, timeline }, segment));
+    } else {
+      const open = stored.open.find((candidate) => candidate.number === number);
+      keys.push(...(open?.parts ?? []).map(({ key }) => key));
+      const needed = minLsn(end, backup.stopLsn);
+      const held = open?.end ?? start;
+      if (held < needed) missing.push({ timeline, start: held, end: needed });
+    }
+  }
+  return { keys, missing };
+}
+
+function knownHistory(
+  inventory: WalInventory,
+  { stopTimeline }: BackupUse,
+): TimelineHistory | null {
+  try {
+    return historyOf(inventory, stopTimeline);
+  } catch (error) {
+    if (!hasCode(error, 'target-unreachable')) throw error;
+    return null;
+  }
+}
