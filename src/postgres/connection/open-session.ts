@@ -141,7 +141,8 @@ async function connectClient(
     parseServerVersion(parameters.get('server_version') ?? '');
     const session = new ClientSession({ client, host, replication, parameters });
     unwatch();
-    if (replication !== 'physical') await session.query(sessionRules(session.majorVersion));
+    const rules = sessionRules(session.majorVersion, options.keepSearchPath ?? false);
+    if (replication !== 'physical' && rules !== '') await session.query(rules);
     return session;
   } catch (error) {
     destroySocket(client);

@@ -40,12 +40,9 @@ export function startupParameters({
   return parameters;
 }
 
-/**
- * The rest, for connections that take SQL and so can ask the version first. The empty search_path keeps functions of
- * other schemas from standing in for PostgreSQL's own; RESET search_path brings the role's back.
- */
-export function sessionRules(majorVersion: MajorVersion): string {
-  const rules = ["SET search_path = ''"];
+/** The rest, for connections that take SQL and so can ask the version first; empty when there is nothing to set. */
+export function sessionRules(majorVersion: MajorVersion, keepSearchPath: boolean): string {
+  const rules = keepSearchPath ? [] : ["SET search_path = ''"];
   if (majorVersion >= 14) rules.push('SET idle_session_timeout = 0');
   if (majorVersion >= 17) rules.push('SET transaction_timeout = 0');
   return rules.join('; ');

@@ -60,6 +60,11 @@ export type SessionOptions = {
   readonly onNotice?: (notice: ServerMessage) => void;
   /** Chooses another database of the same server. */
   readonly database?: string;
+  /**
+   * Leaves search_path to the role's setting, for the user's own SQL. Else it is empty, so that no function of another
+   * schema stands in for one of PostgreSQL's.
+   */
+  readonly keepSearchPath?: boolean;
   /** Wins over the connection string's own: for synchronous standby names. */
   readonly forceApplicationName?: boolean;
 };

@@ -1,0 +1,252 @@
+import { WalnutError } from '../../lib/walnut-error.ts';
+import { sqlStateOf, statementError } from '../connection/error-mapping.ts';
+import { frame, type RawExchange } from '../connection/raw-exchange.ts';
+import type { Session } from '../connection/session.ts';
+import { WIRE, type CopyPart } from '../connection/wire-framer.ts';
+import { parseLsn, type Lsn } from '../lsn.ts';
+import { toTimelineId, type TimelineId } from '../timeline-id.ts';
+import { startReplicationCommand } from './commands.ts';
+import { requiredColumn, ResultCollector } from './raw-result.ts';
+import {
+  formatStandbyStatus,
+  parseWalMessage,
+  type StandbyStatus,
+  type WalMessage,
+} from './wal-messages.ts';
+
+/** Why a stream ended without an error. After `server-shutdown` the connection is gone, else it takes new commands. */
+export type WalStreamEnd =
+  /** The timeline is finished. Go on at the segment start of the switch point, overwriting what lies beyond it. */
+  | {
+      readonly reason: 'timeline-end';
+      readonly nextTimeline: TimelineId;
+      readonly nextTimelineStart: Lsn;
+    }
+  | { readonly reason: 'stopped' }
+  | { readonly reason: 'server-shutdown' };
+
+export type WalStreamOptions = {
+  readonly start: Lsn;
+  readonly timeline: TimelineId;
+  readonly slot?: string | null;
+  /** The socket is paused while more than this waits to be read. */
+  readonly queueBytesMax?: number;
+};
+
+/** A second of WAL at a fast pace; small beside the memory budget. */
+const QUEUE_BYTES_MAX: number = 8 * 1024 * 1024;
+/** Counted for each message, so that a storm of keepalives is bounded as well. */
+const MESSAGE_OVERHEAD_BYTES = 64;
+
+/**
+ * Starts streaming WAL on a replication connection (of either kind). Resolves when the server agreed; a stream that
+ * begins at a switch point has then already ended.
+ * @throws WalnutError; `wal-gap` when the server no longer has the WAL (`sqlState` 58P01), which also may come later.
+ */
+export async function startWalStream(
+  session: Session,
+  options: WalStreamOptions,
+): Promise<WalStream> {
+  const stream = new WalStream(session, options);
+  await stream.started;
+  return stream;
+}
+
+type Waiter = { readonly wake: () => void };
+
+/** Messages of START_REPLICATION, pulled in batches; use {@link startWalStream}. */
+export class WalStream {
+  /** Resolves when the server has begun, or refused. */
+  readonly started: Promise<void>;
+  readonly #exchange: RawExchange;
+  readonly #queueBytesMax: number;
+  readonly #act: string;
+  readonly #results = new ResultCollector();
+  readonly #start = Promise.withResolvers<void>();
+  #parts: Buffer[] = [];
+  #queue: WalMessage[] = [];
+  #queuedBytes = 0;
+  #paused = false;
+  #copying = false;
+  #doneSent = false;
+  #doneReceived = false;
+  #completed = false;
+  #failure: WalnutError | null = null;
+  #end: WalStreamEnd | null = null;
+  #waiter: Waiter | null = null;
+
+  constructor(
+    session: Session,
+    { start, timeline, slot = null, queueBytesMax = QUEUE_BYTES_MAX }: WalStreamOptions,
+  ) {
+    const command = startReplicationCommand({ slot, start, timeline });
+    this.#act = `stream WAL of timeline ${timeline}${slot === null ? '' : ` from slot "${slot}"`}`;
+    this.#queueBytesMax = queueBytesMax;
+    this.started = this.#start.promise;
+    this.#exchange = session.exchange(command, {
+      message: (type, body) => this.#guard(() => this.#onMessage(type, body)),
+      copyData: (part, position) => this.#guard(() => this.#onCopyData(part, position)),
+      failed: (error) => {
+        this.#failure ??= this.#toError(error);
+      },
+      finished: (lost) => this.#onFinished(lost),
+    });
+  }
+
+  /** How the stream ended; null while it runs, and while messages are left to read. */
+  get end(): WalStreamEnd | null {
+    return this.#queue.length > 0 ? null : this.#end;
+  }
+
+  /**
+   * All messages that have arrived, in order; waits for the first. An empty batch means that the time is over, or that
+   * the stream has ended (see {@link end}). Rejects, after all messages have been read, when the stream failed.
+   * One reader at a time. A batch's bytes stay valid.
+   */
+  async readBatch(
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<WalMessage[]> {
+    options.signal?.throwIfAborted();
+    if (this.#queue.length === 0 && this.#end === null && this.#failed === null) {
+      await this.#wait(options);
+      options.signal?.throwIfAborted();
+    }
+    const batch = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#exchange.resume();
+    }
+    if (batch.length === 0 && this.#failed !== null) throw this.#failed;
+    return batch;
+  }
+
+  /** One message after the other until the stream ends. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<WalMessage> {
+    for (;;) {
+      const batch = await this.readBatch();
+      if (batch.length === 0 && this.#end !== null) return;
+      yield* batch;
+    }
+  }
+
+  /** Reports progress. To be called every few seconds (below wal_sender_timeout), and when a keepalive asks. */
+  sendStatus(status: StandbyStatus): void {
+    if (!this.#copying || this.#doneSent) return;
+    this.#exchange.send(formatStandbyStatus(status, new Date()));
+  }
+
+  /** Asks the server to end the stream. Messages that were on their way still come; then `end` is `stopped`. */
+  stop(): void {
+    if (this.#copying) this.#sendDone();
+  }
+
+  /** Set when the stream is over by an error: only then is it one, not while ReadyForQuery is on its way. */
+  get #failed(): WalnutError | null {
+    return this.#completed ? this.#failure : null;
+  }
+
+  #guard(handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      this.#failure ??= this.#toError(error);
+      this.#exchange.destroy(this.#failure);
+    }
+  }
+
+  #onMessage(type: number, body: Buffer): void {
+    if (type === WIRE.copyBothResponse) {
+      this.#copying = true;
+      this.#start.resolve();
+    } else if (type === WIRE.copyDone) {
+      this.#doneReceived = true;
+      this.#sendDone();
+      this.#copying = false;
+    } else if (type === WIRE.commandComplete && this.#copying && !this.#doneReceived) {
+      // A server that shuts down says COPY 0 without CopyDone and closes (walsender.c, WalSndDone).
+      this.#end = { reason: 'server-shutdown' };
+      this.#copying = false;
+    } else {
+      this.#results.take(type, body);
+    }
+  }
+
+  #onCopyData(part: Buffer, { first, last }: CopyPart): void {
+    if (first && last) {
+      this.#enqueue(parseWalMessage(part));
+      return;
+    }
+    this.#parts.push(part);
+    if (!last) return;
+    const body = Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#enqueue(parseWalMessage(body));
+  }
+
+  #enqueue(message: WalMessage): void {
+    this.#queue.push(message);
+    this.#queuedBytes += MESSAGE_OVERHEAD_BYTES;
+    if (message.kind === 'wal') this.#queuedBytes += message.bytes.length;
+    if (this.#queuedBytes > this.#queueBytesMax && !this.#paused) {
+      this.#paused = true;
+      this.#exchange.pause();
+    }
+    this.#waiter?.wake();
+  }
+
+  #sendDone(): void {
+    if (this.#doneSent) return;
+    this.#doneSent = true;
+    this.#exchange.send(frame(WIRE.copyDone, new Uint8Array(0)));
+  }
+
+  #onFinished(lost: Error | null): void {
+    this.#copying = false;
+    this.#completed = true;
+    if (this.#failure === null && this.#end === null) {
+      if (lost === null) this.#guard(() => this.#finish());
+      else this.#failure = this.#toError(lost);
+    }
+    if (this.#failure === null) this.#start.resolve();
+    else this.#start.reject(this.#failure);
+    this.#waiter?.wake();
+  }
+
+  #finish(): void {
+    const [next] = this.#results.results;
+    this.#end =
+      next === undefined
+        ? { reason: 'stopped' }
+        : {
+            reason: 'timeline-end',
+            nextTimeline: toTimelineId(Number(requiredColumn(next, 0, 'next_tli'))),
+            nextTimelineStart: parseLsn(requiredColumn(next, 0, 'next_tli_startpos')),
+          };
+  }
+
+  #toError(cause: unknown): WalnutError {
+    const error = statementError(cause, this.#act);
+    if (sqlStateOf(error) !== '58P01') return error;
+    return new WalnutError('wal-gap', error.message, {
+      cause,
+      details: error.details,
+      hint: 'The server has removed WAL that was not received: take a new backup; a slot (wal = "stream") or a larger wal_keep_size prevents this.',
+    });
+  }
+
+  async #wait({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', wake);
+        this.#waiter = null;
+        resolve();
+      };
+      const timer = timeoutMs === undefined ? undefined : setTimeout(wake, timeoutMs);
+      signal?.addEventListener('abort', wake, { once: true });
+      this.#waiter = { wake };
+    });
+  }
+}
