@@ -70,7 +70,6 @@ async function checkServer(run: VerifyRun, server: string): Promise<void> {
   const records = await checkRecords(run, server);
   const loaded = await loadBackups(store, { server, only, ledger });
   counts.objects += loaded.objects;
-  counts.objects += loaded.objects;
   counts.bytes += loaded.bytes;
   if (only !== null && loaded.backups.length === 0) requireKnown(run, server);
   const ids = loaded.backups.map(({ id }) => id);
