@@ -17,6 +17,9 @@ import { findOtherCopy, type SegmentCopy } from './other-copies.ts';
 import { findIncarnation } from './incarnation.ts';
 import { placeFile } from './place-file.ts';
 
+/** A running receiver merges pieces every few seconds: more looks than this mean that something else removes them. */
+const LOOKS_MAX = 5;
+
 export type FetchRequest = {
   readonly store: ObjectStore;
   readonly server: string;
@@ -83,6 +86,7 @@ async function fetchHistory(
 async function fetchSegment(
   request: FetchRequest,
   incarnation: Incarnation,
+  attemptsLeft = LOOKS_MAX,
 ): Promise<FetchOutcome> {
   const { store, server, name } = request;
   const segmentBytes = incarnation.walSegmentBytes;
@@ -104,6 +108,13 @@ async function fetchSegment(
   }
   const inventory = await readWalInventory(store, { server, incarnation });
   const copy = await findOtherCopy({ ...request, inventory, isDamaged: damage !== null });
+  if (copy === 'look-again') {
+    if (attemptsLeft > 1) return fetchSegment(request, incarnation, attemptsLeft - 1);
+    throw new WalnutError(
+      'storage',
+      `fetch ${name}: its pieces keep vanishing while they are read`,
+    );
+  }
   if (copy !== null) {
     const damaged = damage === null ? [] : [{ key, reason: damage.message }];
     return place(request, { ...copy, damaged: [...damaged, ...copy.damaged] });

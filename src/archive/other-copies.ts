@@ -1,5 +1,11 @@
 import { open } from 'node:fs/promises';
-import { readOpenSegment, walIdentity } from '../catalog/segment-content.ts';
+import {
+  readOpenSegment,
+  walIdentity,
+  type OpenContent,
+  type UnusablePart,
+} from '../catalog/segment-content.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
 import { lastStoredSegment, type WalInventory } from '../catalog/wal-inventory.ts';
 import { measureParts, type OpenSegment, type OpenSegmentPart } from '../catalog/open-segment.ts';
 import { toLsn, type Lsn } from '../postgres/lsn.ts';
@@ -29,31 +35,40 @@ export type CopySearch = {
 /**
  * Another copy of a segment that is not stored whole and sound: the spool's, or what pieces and `.partial` files give.
  * A copy that does not reach the segment's end serves only as the last WAL of its timeline.
+ * @throws WalnutError `object-damaged` when what is left would pass for the end of WAL, because the part behind it cannot
+ * be read.
  */
-export async function findOtherCopy(search: CopySearch): Promise<SegmentCopy | null> {
+export async function findOtherCopy(
+  search: CopySearch,
+): Promise<SegmentCopy | 'look-again' | null> {
   const spooled = await readSpooled(search, 'complete');
-  if (spooled !== null) return { source: 'spool', bytes: spooled.bytes, damaged: [] };
+  if (spooled !== null) return spooled;
   const { inventory, name } = search;
-  const { segmentBytes } = inventory;
   const parts = await readParts(search);
-  if (parts !== null && parts.length === segmentBytes) return parts;
-  if (!isLastOfTimeline(inventory, name) || search.isDamaged) return null;
+  if (parts?.hasVanished === true) return 'look-again';
+  if (parts?.length === inventory.segmentBytes) return parts;
+  if (search.isDamaged || !isLastOfTimeline(inventory, name)) return null;
   const current = await readSpooled(search, 'partial');
   const best = current !== null && current.length > (parts?.length ?? 0) ? current : parts;
-  if (best === null || !reachesOwnWal(inventory, name, best.length)) return null;
-  const bytes = cutSegment(best.bytes, best.length, segmentBytes);
+  if (best === null) return null;
+  const lost = parts?.damaged.find(({ end }) => end > best.length);
+  if (lost !== undefined) throw endIsDamaged(name, lost);
+  if (!reachesOwnWal(inventory, name, best.length)) return null;
+  const bytes = cutSegment(best.bytes, best.length, inventory.segmentBytes);
   return { source: best.source, bytes, damaged: parts?.damaged ?? [] };
 }
 
 type ShorterCopy = SegmentCopy & { readonly length: number };
 
-async function readParts(search: CopySearch): Promise<ShorterCopy | null> {
+type PartsCopy = Omit<ShorterCopy, 'damaged'> & Pick<OpenContent, 'damaged' | 'hasVanished'>;
+
+async function readParts(search: CopySearch): Promise<PartsCopy | null> {
   const { store, inventory, name } = search;
   const { segmentBytes } = inventory;
   const segment = await findParts(search);
   if (segment === null) return null;
   const content = await readOpenSegment(store, segment, { name, segmentBytes });
-  if (content.length === 0) return null;
+  if (content.length === 0 && content.damaged.length === 0 && !content.hasVanished) return null;
   const isPartial = segment.parts.some(
     ({ kind, length }) => kind === 'wal-partial' && length === content.length,
   );
@@ -92,7 +107,7 @@ function reachesOwnWal(inventory: WalInventory, name: string, length: number): b
   const { timeline, number } = parseSegmentName(name, inventory.segmentBytes);
   const begin = inventory.histories.get(timeline)?.ancestors.at(-1)?.end ?? toLsn(0n);
   const end: Lsn = toLsn(segmentStart(number, inventory.segmentBytes) + BigInt(length));
-  return end > begin;
+  return length > 0 && end > begin;
 }
 
 /** A file of the spool on this host. Its WAL is walked through, because a local file carries no hash. */
@@ -127,4 +142,13 @@ async function readFileIfPresent(path: string, maxBytes: number): Promise<Buffer
     // A copy that cannot be read, for whatever reason, is none.
     return null;
   }
+}
+
+/** What is left would pass for the end of WAL, and recovery would end early. */
+function endIsDamaged(name: string, { key, reason }: UnusablePart): WalnutError {
+  return new WalnutError(
+    'object-damaged',
+    `fetch ${name}: the part that holds its end is damaged (${reason})`,
+    { details: { key } },
+  );
 }

@@ -65,7 +65,8 @@ export function coverOf(parts: readonly OpenSegmentPart[]): {
   }
 }
 
-function endOf({ offset, length }: OpenSegmentPart): number {
+/** Where a part's bytes end in the segment. */
+export function endOf({ offset, length }: OpenSegmentPart): number {
   return offset + length;
 }
 

@@ -8,7 +8,7 @@ import { walKeys } from '../repository/layout.ts';
 import type { Incarnation } from '../repository/repository.ts';
 import { readWalObject, readWalObjectHead } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { coverOf, type OpenSegment } from './open-segment.ts';
+import { coverOf, endOf, type OpenSegment } from './open-segment.ts';
 import type { WalInventory, WalScope } from './wal-inventory.ts';
 import type { WalPathSegment } from './wal-path.ts';
 
@@ -26,8 +26,17 @@ export function walIdentity(incarnation: Incarnation): {
 }
 
 export type OpenContent = AssembledSegment & {
-  /** Parts that could not be used: key and reason. */
-  readonly damaged: readonly { readonly key: string; readonly reason: string }[];
+  /** Parts that could not be used. */
+  readonly damaged: readonly UnusablePart[];
+  /** A part was replaced while we read: look again. */
+  readonly hasVanished: boolean;
+};
+
+export type UnusablePart = {
+  readonly key: string;
+  readonly reason: string;
+  /** Where its bytes end in the segment. */
+  readonly end: number;
 };
 
 /**
@@ -39,7 +48,8 @@ export async function readOpenSegment(
   open: Pick<OpenSegment, 'parts'>,
   segment: { readonly name: string; readonly segmentBytes: number },
 ): Promise<OpenContent> {
-  const damaged: { key: string; reason: string }[] = [];
+  const damaged: UnusablePart[] = [];
+  let hasVanished = false;
   const usable = new Set(open.parts);
   const pieces = new Map<string, Buffer>();
   for (;;) {
@@ -50,14 +60,15 @@ export async function readOpenSegment(
         offset,
         bytes: (pieces.get(key) ?? Buffer.alloc(0)).subarray(0, length),
       }));
-      return { ...assembleSegment(chosen, segment), damaged };
+      return { ...assembleSegment(chosen, segment), damaged, hasVanished };
     }
     try {
       pieces.set(missing.key, await readWalObject(store, missing.key, missing.kind));
     } catch (error) {
       if (!hasCode(error, 'object-damaged', 'object-missing')) throw error;
       usable.delete(missing);
-      damaged.push({ key: missing.key, reason: error.message });
+      if (error.code === 'object-missing') hasVanished = true;
+      else damaged.push({ key: missing.key, reason: error.message, end: endOf(missing) });
     }
   }
 }

@@ -1,6 +1,14 @@
+import type { WalFetchDocument } from '../../api/wal-contract.ts';
+import { WalnutError } from '../../lib/walnut-error.ts';
+import type { TimelineId } from '../../postgres/timeline-id.ts';
 import { argument, defineCommand, option, type Command } from '../command.ts';
-import { parseIncarnation, parseSegment, parseTimelineChoice } from '../values.ts';
-import { notBuilt } from './not-built.ts';
+import { withRepository } from '../server-access.ts';
+import {
+  parseIncarnation,
+  parseSegment,
+  parseTimelineChoice,
+  type TimelineChoice,
+} from '../values.ts';
 
 export const walFetchCommand: Command = defineCommand({
   name: 'wal fetch',
@@ -38,7 +46,28 @@ export const walFetchCommand: Command = defineCommand({
     },
   ],
   exitCodes: [0, 1, 2, 44, 130],
-  run: async () => {
-    throw notBuilt('wal fetch');
+  run: async ({ server: serverName, name, destination, ...values }, context) => {
+    const { fetchWalFile } = await import('../../archive/fetch.ts');
+    const server = await context.resolveServer(serverName);
+    const outcome = await withRepository(server.repository, async (store) =>
+      fetchWalFile({
+        store,
+        server: server.name,
+        name,
+        destination,
+        incarnation: values.incarnation,
+        plan: { lastSegment: values.lastSegment, timeline: plannedTimeline(values.lastTimeline) },
+        spoolFolder: server.spoolDirectory,
+      }),
+    );
+    for (const { reason } of outcome.damaged) context.output.note(`passed over: ${reason}`);
+    const { source, bytes } = outcome;
+    const document: WalFetchDocument = { server: server.name, name, destination, source, bytes };
+    return { document };
   },
 });
+
+function plannedTimeline(choice: TimelineChoice | undefined): TimelineId | undefined {
+  if (choice !== 'latest' && choice !== 'current') return choice;
+  throw new WalnutError('usage', `use --last-timeline ${choice}: a plan names its timeline`);
+}

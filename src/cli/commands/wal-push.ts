@@ -1,6 +1,7 @@
+import type { WalPushDocument } from '../../api/wal-contract.ts';
 import { argument, defineCommand, option, type Command } from '../command.ts';
+import { withRepository } from '../server-access.ts';
 import { parseIncarnation } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const walPushCommand: Command = defineCommand({
   name: 'wal push',
@@ -27,7 +28,13 @@ export const walPushCommand: Command = defineCommand({
     },
   ],
   exitCodes: [0, 1, 2],
-  run: async () => {
-    throw notBuilt('wal push');
+  run: async ({ server: name, path, incarnation }, context) => {
+    const { pushWalFile } = await import('../../archive/push.ts');
+    const server = await context.resolveServer(name);
+    const { file, outcome, bytes } = await withRepository(server.repository, async (store) =>
+      pushWalFile({ store, server: server.name, path, level: server.level, incarnation }),
+    );
+    const document: WalPushDocument = { server: server.name, file, outcome, bytes };
+    return { document };
   },
 });
