@@ -338,6 +338,18 @@ describe('verify', () => {
     ]);
   });
 
+  test('finds a hole behind the last backup', async () => {
+    const key = `${WAL}00000001000000000000000F`;
+    const { damaged } = await check(changed({ [key]: null }));
+    expect(damaged).toMatchObject([{ key, reason: 'missing', backups: [FIRST, SECOND, SHARING] }]);
+  });
+
+  test('finds an object of another kind under the name of a piece', async () => {
+    const key = oneOf(WAL, '.part-0-8192');
+    const { damaged } = await check(changed({ [key]: stored(`${WAL}00000001000000000000000F`) }));
+    expect(damaged).toMatchObject([{ key, reason: 'it is a wal-segment, not a wal-piece' }]);
+  });
+
   test('goes on after damage and finds all of it', async () => {
     const keys = KINDS.map(([, keyOf]) => keyOf()).filter((key) => !key.includes('.part'));
     const changes = Object.fromEntries(keys.map((key) => [key, flipped(key, 700)]));
