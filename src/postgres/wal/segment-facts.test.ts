@@ -10,6 +10,7 @@ import { formatLsn, toLsn, type Lsn } from '../lsn.ts';
 import { SUPPORTED_MAJORS, type MajorVersion } from '../version.ts';
 import { joinSegments, type SegmentJoin } from './join-segments.ts';
 import { formatPostgresTime } from './postgres-time.ts';
+import { readStraddlingRecord } from './read-straddling-record.ts';
 import { decodeSegmentFacts, encodeSegmentFacts } from './segment-facts-codec.ts';
 import {
   commitTimes,
@@ -256,6 +257,38 @@ describe('segments that do not continue each other', () => {
     bytes.writeUInt8((bytes[0] ?? 0) ^ 1, 0);
     const head = { remainingBytes: 0, length: 0, overwritten: false, ...next.head, bytes };
     expect(problemOf(joinSegments(previous, { ...next, head }))).toBe('bad-crc');
+  });
+});
+
+describe('a record too long for facts', () => {
+  const at = plain.findIndex(({ tail }) => tail !== undefined && tail.bytes === undefined);
+  const segments = PATH.slice(at).map((name) => fixtureSegment(MAJOR, name));
+
+  test('is read from the segments it lies in, and no more of them', () => {
+    let taken = 0;
+    function* pieces(): Generator<Uint8Array> {
+      for (const segment of segments) {
+        taken += 1;
+        yield segment;
+      }
+    }
+    const found = readStraddlingRecord(pieces(), plainAt(at));
+    expect(found).toMatchObject({ lsn: plainAt(at).tail?.lsn });
+    expect(taken).toBe(3);
+  });
+
+  test('is not there when a segment is missing or damaged', () => {
+    expect(readStraddlingRecord(segments.slice(0, 2), plainAt(at))).toBeUndefined();
+    const damaged = Buffer.from(segments[1] ?? []);
+    damaged.writeUInt8(1 ^ (damaged[9000] ?? 0), 9000);
+    const [first = damaged, , third = damaged] = segments;
+    expect(readStraddlingRecord([first, damaged, third], plainAt(at))).toEqual({
+      reason: 'bad-crc',
+      lsn: plainAt(at).tail?.lsn,
+    });
+    expect(readStraddlingRecord([first, third], plainAt(at))).toMatchObject({
+      reason: 'bad-page-address',
+    });
   });
 });
 
