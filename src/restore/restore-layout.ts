@@ -19,9 +19,12 @@ export async function planLocations(
     request.walDirectory === null ? null : await resolvePath(request.walDirectory);
   const tablespaces = await placeTablespaces(request.tablespaces, manifest);
   const folders = [
-    { what: 'target', path: dataDirectory },
-    ...tablespaces.map(({ name, directory }) => ({ what: `tablespace ${name}`, path: directory })),
-    ...(walDirectory === null ? [] : [{ what: 'WAL', path: walDirectory }]),
+    { what: 'target folder', path: dataDirectory },
+    ...tablespaces.map(({ name, directory }) => ({
+      what: `folder of tablespace ${name}`,
+      path: directory,
+    })),
+    ...(walDirectory === null ? [] : [{ what: 'WAL folder', path: walDirectory }]),
   ];
   requireApart(folders);
   for (const { what, path } of folders) await requireFreeFolder(path, what);
@@ -63,9 +66,9 @@ function requireApart(folders: readonly NamedFolder[]): void {
       const { folder, outer } = inner;
       throw new WalnutError(
         'usage',
-        `restore the ${folder.what} folder to ${folder.path}: it lies inside the ${outer.what} folder ${outer.path}`,
+        `restore the ${folder.what} to ${folder.path}: it lies inside the ${outer.what} ${outer.path}`,
         {
-          hint: folder.what.startsWith('tablespace')
+          hint: folder.what.startsWith('folder of tablespace')
             ? 'Map the tablespace to a folder of its own with --tablespace NAME=DIR.'
             : 'Choose folders that do not contain one another.',
         },

@@ -17,7 +17,7 @@ const TABLESPACE_VERSION = /^PG_\d+_\d+$/;
 /**
  * Refuses a folder that a restore must not write to: one with content, one of a running server, one inside another
  * cluster. A folder that does not exist yet is fine.
- * @param what how the message calls it: "target", "tablespace fast".
+ * @param what how the message calls it: "target folder", "folder of tablespace fast".
  */
 export async function requireFreeFolder(path: string, what: string): Promise<void> {
   const entries = await entriesOf(path);
@@ -96,9 +96,9 @@ async function requireEmpty(path: string, what: string, entries: readonly string
   const more = entries.length > NAMED_ENTRIES_MAX ? ', …' : '';
   throw new WalnutError(
     'target-not-empty',
-    `restore into ${path}: the ${what} folder is not empty (${shown}${more})`,
+    `restore into ${path}: the ${what} is not empty (${shown}${more})`,
     {
-      hint: what.startsWith('tablespace')
+      hint: what.startsWith('folder of tablespace')
         ? 'Put the tablespace elsewhere with --tablespace NAME=DIR, or empty the folder when nothing uses it any more.'
         : 'Name a folder that is empty or does not exist yet.',
       details: { path },
@@ -131,7 +131,7 @@ async function requireOutsideClusters(path: string, what: string): Promise<void>
     if (owner === null) continue;
     throw new WalnutError(
       'target-not-empty',
-      `restore into ${path}: the ${what} folder lies inside ${folder}, which is ${owner}`,
+      `restore into ${path}: the ${what} lies inside ${folder}, which is ${owner}`,
       { hint: 'Name a folder outside of every PostgreSQL cluster.' },
     );
   }
