@@ -1,5 +1,4 @@
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
-import { notBuilt } from './not-built.ts';
 
 export const listCommand: Command = defineCommand({
   name: 'list',
@@ -17,7 +16,24 @@ export const listCommand: Command = defineCommand({
     { command: 'walnut list shop --json', does: 'one server, for a program' },
   ],
   exitCodes: [0, 1, 2, 130],
-  run: async () => {
-    throw notBuilt('list');
+  run: async ({ server }, context) => {
+    const servers = await context.resolveServers(server);
+    const { listServerContents } = await import('../list-server.ts');
+    const { listedServerOf } = await import('../list-documents.ts');
+    const { renderList } = await import('../render/list.ts');
+    const { withRepository } = await import('../server-access.ts');
+    const contents = [];
+    for (const { repository, name } of servers) {
+      contents.push(await withRepository(repository, (store) => listServerContents(store, name)));
+    }
+    for (const { name, unreadable } of contents) {
+      for (const { id, reason } of unreadable) {
+        context.output.note(`${name}: backup ${id} cannot be used: ${reason}`);
+      }
+    }
+    return {
+      document: { servers: contents.map(listedServerOf) },
+      text: renderList(contents, { now: context.now() }),
+    };
   },
 });

@@ -1,6 +1,6 @@
+import { WalnutError } from '../../lib/walnut-error.ts';
 import { argument, defineCommand, type Command } from '../command.ts';
 import { parseBackupId } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const showCommand: Command = defineCommand({
   name: 'show',
@@ -20,7 +20,21 @@ export const showCommand: Command = defineCommand({
     { command: 'walnut show shop 20261122T191500Z-F', does: 'a certain one' },
   ],
   exitCodes: [0, 1, 2, 130],
-  run: async () => {
-    throw notBuilt('show');
+  run: async ({ server: name, backup: wanted }, context) => {
+    const server = await context.resolveServer(name);
+    const { readShownBackup } = await import('../list-server.ts');
+    const { showDocumentOf } = await import('../list-documents.ts');
+    const { renderShow } = await import('../render/show.ts');
+    const { withRepository } = await import('../server-access.ts');
+    const shown = await withRepository(server.repository, (store) =>
+      readShownBackup(store, server.name, wanted),
+    );
+    if (shown === null) {
+      throw new WalnutError('no-backup', `show backup ${wanted} of server ${name}: there is none`, {
+        hint: `\`walnut list ${name}\` shows the backups there are.`,
+      });
+    }
+    const document = showDocumentOf(shown, shown.backup);
+    return { document, text: renderShow(document, { now: context.now() }) };
   },
 });

@@ -1,6 +1,6 @@
+import { WalnutError } from '../../lib/walnut-error.ts';
 import { defineCommand, option, optionalArgument, type Command } from '../command.ts';
 import { parseBackupId, parseJobs, parsePercent } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const verifyCommand: Command = defineCommand({
   name: 'verify',
@@ -32,7 +32,12 @@ export const verifyCommand: Command = defineCommand({
     { command: 'walnut verify shop --sample 5', does: 'a twentieth, drawn anew each time' },
   ],
   exitCodes: [0, 1, 2, 3, 130],
-  run: async () => {
-    throw notBuilt('verify');
+  run: async (values, context) => {
+    const servers = await context.resolveServers(values.server);
+    if (values.backup !== undefined && servers.length !== 1) {
+      throw new WalnutError('usage', 'option --backup: name the server whose backup it is');
+    }
+    const { runVerify } = await import('../run-verify.ts');
+    return await runVerify(servers, values, context);
   },
 });

@@ -1,0 +1,36 @@
+import type { DamagedObject, VerifyReport } from '../../maintenance/verify-types.ts';
+import { renderFields } from './table.ts';
+import { renderBytes, renderDuration, renderRate } from './units.ts';
+
+export type VerifyRendering = {
+  readonly durationMs: number;
+  readonly samplePercent: number | null;
+};
+
+/** What was read, what is damaged and whom it hits, and what to do. */
+export function renderVerifyReport(
+  { checkedObjects, checkedBytes, damaged }: VerifyReport,
+  { durationMs, samplePercent }: VerifyRendering,
+): string {
+  const rate = renderRate((checkedBytes / Math.max(durationMs, 1)) * 1000);
+  const share = samplePercent === null ? '' : `, a sample of ${samplePercent} %`;
+  const read = `${checkedObjects} objects, ${renderBytes(checkedBytes)} in ${renderDuration(durationMs)} (${rate})${share}`;
+  if (damaged.length === 0) return `Nothing is damaged. Read and checked: ${read}.`;
+  const backups = [...new Set(damaged.flatMap((one) => one.backups))].toSorted();
+  return [
+    `${damaged.length} ${damaged.length === 1 ? 'object is' : 'objects are'} damaged or missing. Read and checked: ${read}.`,
+    ...damaged.map(renderDamaged),
+    backups.length === 0
+      ? 'No backup is hit.'
+      : `Hit ${backups.length === 1 ? 'is backup' : 'are backups'} ${backups.join(', ')}. Take a full backup now; restores refuse what is damaged and name it.`,
+  ].join('\n\n');
+}
+
+function renderDamaged({ key, reason, backups, affects }: DamagedObject): string {
+  const fields: [string, string][] = [['  reason', reason]];
+  if (backups.length > 0) fields.push(['  hits', backups.join(', ')]);
+  for (const [index, what] of affects.entries()) {
+    fields.push([index === 0 ? '  affects' : '', what]);
+  }
+  return `${key}\n${renderFields(fields)}`;
+}
