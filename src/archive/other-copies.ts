@@ -49,13 +49,14 @@ export async function findOtherCopy(
   if (parts?.length === inventory.segmentBytes) return parts;
   if (search.isDamaged || !isLastOfTimeline(inventory, name)) return null;
   const current = await readSpooled(search, 'partial');
-  const best = current !== null && current.length > (parts?.length ?? 0) ? current : parts;
+  const best = longerOf(parts, current);
   if (best === null) return null;
-  const lost = parts?.damaged.find(({ end }) => end > best.length);
+  const damaged = parts?.damaged ?? [];
+  const lost = damaged.find(({ end }) => end > best.length);
   if (lost !== undefined) throw endIsDamaged(name, lost);
   if (!reachesOwnWal(inventory, name, best.length)) return null;
   const bytes = cutSegment(best.bytes, best.length, inventory.segmentBytes);
-  return { source: best.source, bytes, damaged: parts?.damaged ?? [] };
+  return { source: best.source, bytes, damaged };
 }
 
 type ShorterCopy = SegmentCopy & { readonly length: number };
@@ -73,6 +74,11 @@ async function readParts(search: CopySearch): Promise<PartsCopy | null> {
     ({ kind, length }) => kind === 'wal-partial' && length === content.length,
   );
   return { source: isPartial ? 'partial' : 'pieces', ...content };
+}
+
+function longerOf(parts: PartsCopy | null, current: ShorterCopy | null): ShorterCopy | null {
+  if (parts === null || current === null) return parts ?? current;
+  return current.length > parts.length ? current : parts;
 }
 
 /** A damaged whole segment hides its parts from the inventory. */

@@ -26,6 +26,8 @@ export type SpooledPart = {
   readonly name: string;
   /** Bytes from the segment's start. */
   readonly length: number;
+  /** How many of them are durable and known to be good. */
+  readonly durable: number;
 };
 
 type OpenFile = {
@@ -40,7 +42,7 @@ export class Spool {
   readonly #paths: ReturnType<typeof spoolPaths>;
   readonly #segmentBytes: number;
   readonly #complete = new Set<string>();
-  readonly #partial = new Map<string, number>();
+  readonly #partial = new Map<string, { length: number; durable: number }>();
   #open: OpenFile | null = null;
 
   private constructor(place: SpoolPlace, segmentBytes: number) {
@@ -67,14 +69,14 @@ export class Spool {
   /** Unfinished segments: the open one, and tails of timelines that were left. */
   get partials(): readonly SpooledPart[] {
     return [...this.#partial]
-      .map(([name, length]) => ({ name, length }))
+      .map(([name, { length, durable }]) => ({ name, length, durable }))
       .toSorted((first, second) => (first.name < second.name ? -1 : 1));
   }
 
   /** An upper bound of what the files take. */
   get usedBytes(): number {
     let bytes = this.#complete.size * this.#segmentBytes;
-    for (const length of this.#partial.values()) bytes += length;
+    for (const { length } of this.#partial.values()) bytes += length;
     return bytes;
   }
 
@@ -97,8 +99,15 @@ export class Spool {
       const handle = await open(path, isNew ? 'wx' : 'r+', 0o600);
       if (isNew) await syncFolder(this.#paths.folder);
       this.#open = { name, handle, written: 0, synced: 0 };
-      this.#partial.set(name, this.#partial.get(name) ?? 0);
+      if (isNew) this.#partial.set(name, { length: 0, durable: 0 });
     });
+  }
+
+  /** Says how far the bytes that a former life left of a segment are valid WAL. */
+  trust(name: string, length: number): void {
+    const part = must(this.#partial.get(name), `${name} lies in the spool`);
+    assert(length <= part.length, 'nothing is trusted that is not there');
+    part.durable = Math.max(part.durable, length);
   }
 
   /** Appends to the open segment. The bytes are not durable before {@link sync} or {@link finish}. */
@@ -117,7 +126,8 @@ export class Spool {
         at += bytesWritten;
       }
       file.written += bytes.length;
-      this.#partial.set(file.name, Math.max(this.#partial.get(file.name) ?? 0, file.written));
+      const part = must(this.#partial.get(file.name), 'the open segment is counted');
+      part.length = Math.max(part.length, file.written);
     });
   }
 
@@ -128,6 +138,8 @@ export class Spool {
     const { written } = file;
     await this.#explain('sync', file.name, async () => file.handle.datasync());
     file.synced = written;
+    const part = must(this.#partial.get(file.name), 'the open segment is counted');
+    part.durable = Math.max(part.durable, written);
   }
 
   /** The open segment is whole: makes it durable under its own name. */
@@ -220,7 +232,8 @@ export class Spool {
     const name = entry.replace(/\.partial$/, '');
     if (!isSegmentName(name)) return;
     const { size } = await stat(join(this.#paths.folder, entry));
-    if (entry !== name) this.#partial.set(name, Math.min(size, this.#segmentBytes));
+    if (entry !== name)
+      this.#partial.set(name, { length: Math.min(size, this.#segmentBytes), durable: 0 });
     else if (size === this.#segmentBytes) this.#complete.add(name);
     else await rm(join(this.#paths.folder, entry));
   }

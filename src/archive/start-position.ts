@@ -1,12 +1,7 @@
 /** Where to begin to receive, decided from what is already held. */
 import type { Lsn } from '../postgres/lsn.ts';
 import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
-import {
-  extentOf,
-  timelineAt,
-  timelinesOf,
-  type TimelineHistory,
-} from '../postgres/timeline-history.ts';
+import { extentOf, timelinesOf, type TimelineHistory } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 
 export type StartRequest = {
@@ -38,20 +33,22 @@ export function decideStart(request: StartRequest): StartPosition {
     // Whole segments from before the branch point are copies of the parent's that its own server archived.
     if (last < segmentNumberAt(extent.start, segmentBytes)) continue;
     const branch = extent.end === null ? null : segmentNumberAt(extent.end, segmentBytes);
-    return clampToHistory(request, branch !== null && branch <= last ? branch : last + 1n);
+    return positionOf(request, branch !== null && branch <= last ? branch : last + 1n);
   }
-  return clampToHistory(request, segmentNumberAt(request.slotLsn, segmentBytes));
+  return positionOf(request, segmentNumberAt(request.slotLsn, segmentBytes));
 }
 
 /**
  * The start of a segment on the timeline that is to be asked for it: where a switch point lies in the segment, the newest
  * that begins in it, because its file holds the parent's WAL up to the branch as well.
  */
-function clampToHistory({ history, segmentBytes }: StartRequest, number: bigint): StartPosition {
-  const lsn = segmentStart(number, segmentBytes);
+export function positionOf(
+  { history, segmentBytes }: Pick<StartRequest, 'history' | 'segmentBytes'>,
+  number: bigint,
+): StartPosition {
   const newest = timelinesOf(history).findLast((timeline) => {
     const extent = extentOf(history, timeline);
     return extent !== null && segmentNumberAt(extent.start, segmentBytes) <= number;
   });
-  return { timeline: newest ?? timelineAt(history, lsn), lsn };
+  return { timeline: newest ?? history.timeline, lsn: segmentStart(number, segmentBytes) };
 }

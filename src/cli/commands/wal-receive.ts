@@ -1,5 +1,8 @@
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
-import { notBuilt } from './not-built.ts';
+import { receiveEventOf } from '../receive-events.ts';
+import { renderReceiveEvent } from '../render/events.ts';
+import { connectionSettingsOf, withRepository } from '../server-access.ts';
+import { thisProcess } from '../this-process.ts';
 
 export const walReceiveCommand: Command = defineCommand({
   name: 'wal receive',
@@ -16,7 +19,29 @@ export const walReceiveCommand: Command = defineCommand({
   options: {},
   examples: [{ command: 'walnut wal receive shop', does: 'until stopped, such as by systemd' }],
   exitCodes: [0, 1, 2, 130],
-  run: async () => {
-    throw notBuilt('wal receive');
+  run: async ({ server: name }, context) => {
+    const server = await context.resolveServer(name);
+    const { WalReceiver } = await import('../../archive/receiver.ts');
+    const { findIncarnation } = await import('../../archive/incarnation.ts');
+    await withRepository(server.repository, async (store) => {
+      const receiver = new WalReceiver({
+        store,
+        server: server.name,
+        incarnation: await findIncarnation(store, server.name),
+        level: server.level,
+        connection: await connectionSettingsOf(server),
+        slot: server.slot,
+        applicationName: server.applicationName,
+        spoolFolder: server.spoolDirectory,
+        pieceIntervalMs: server.pieceIntervalMs,
+        owner: thisProcess(`walnut wal receive ${server.name}`),
+        onEvent: (event) => {
+          const document = receiveEventOf(server.name, event, context.now());
+          context.output.event(document, renderReceiveEvent(document));
+        },
+      });
+      await receiver.run(context.signal);
+    });
+    return {};
   },
 });
