@@ -19,6 +19,8 @@ export type VerifyValues = {
 
 /** Names shown on the way; all of them are in the repository for anyone to list. */
 const UNEXPECTED_SHOWN = 20;
+/** Told as soon as they are found; the report at the end has the rest. */
+const DAMAGED_SHOWN = 20;
 
 export async function runVerify(
   servers: readonly ServerConfiguration[],
@@ -94,6 +96,7 @@ function showVerifyProgress(output: Output): VerifyProgress {
   const bar = output.startProgress('verifying');
   let done = 0;
   let total = 0;
+  let told = 0;
   return {
     planned: (bytes) => {
       total += bytes;
@@ -104,7 +107,11 @@ function showVerifyProgress(output: Output): VerifyProgress {
       done += bytes;
       bar.update(done, total === 0 ? null : Math.max(done, total));
     },
-    damageFound: (key, reason) => output.note(`damaged: ${key}: ${reason}`),
+    damageFound: (key, reason) => {
+      told += 1;
+      if (told <= DAMAGED_SHOWN) output.note(`damaged: ${key}: ${reason}`);
+      if (told === DAMAGED_SHOWN) output.note('damaged: what more is found is in the report');
+    },
   };
 }
 
