@@ -8,7 +8,7 @@ const bin = (name: string): string => `${root}node_modules/.bin/${name}`;
 const PAGE_SCANNER = 'src/postgres/cluster/page-scanner.as.ts';
 
 rmSync(`${root}dist`, { recursive: true, force: true });
-execFileSync(bin('tsc'), ['-p', 'tsconfig.json'], { cwd: root, stdio: 'inherit' });
+execFileSync(bin('tsc'), ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
 
 if (existsSync(`${root}${PAGE_SCANNER}`)) {
   mkdirSync(`${root}build`, { recursive: true });

@@ -10,9 +10,7 @@ import {
   isControlFileTorn,
   parseControlFile,
 } from '../postgres/cluster/control-file.ts';
-import { formatLsn } from '../postgres/lsn.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
-import { storeAttempt } from '../repository/attempt.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type { BackupContext } from './backup.ts';
@@ -23,7 +21,7 @@ import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
 import { readExternalFiles } from './external-files.ts';
 import { listFiles } from './list-files.ts';
-import { thisHost } from './this-process.ts';
+import { noteAttempt } from './note-attempt.ts';
 
 const CONTROL_FILE_ATTEMPTS = 10;
 const CONTROL_FILE_PAUSE_MS = 50;
@@ -39,21 +37,7 @@ export async function copyByFunctions(
     startBackup(connected.session, `walnut ${id}`, options.checkpoint === 'fast'),
     options.checkpointTimeoutMs,
   );
-  await storeAttempt(
-    options.store,
-    { server: options.server, id },
-    {
-      version: 1,
-      type: 'full',
-      parent: null,
-      source: source.kind,
-      systemIdentifier: String(connected.systemIdentifier),
-      timeline: connected.timeline,
-      startLsn: formatLsn(startLsn),
-      startedAt: startedAt.toISOString(),
-      owner: { command: 'backup', ...thisHost() },
-    },
-  );
+  await noteAttempt(context, { lsn: startLsn, timeline: connected.timeline, startedAt });
   progress.started({ id, type: 'full', startLsn, expectedBytes: await connected.expectedBytes() });
   const copy = await copyAll(context, source, startLsn);
   // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.

@@ -136,7 +136,7 @@ describe('copyFiles', () => {
     const entries = await entriesOf(await copy());
     for (const entry of entries.filter(({ kind }) => kind === 'relation' || kind === 'file')) {
       const original = readFileSync(join(cluster, entry.path));
-      expect((await contentOf(entry)).equals(original), entry.path).toBe(true);
+      expect((await contentOf(entry)).equals(original)).toBe(true);
       expect(entry.mode).toBe(statSync(join(cluster, entry.path)).mode & 0o777);
     }
     expect(entries.map(({ path }) => path)).toEqual([

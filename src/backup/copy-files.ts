@@ -6,7 +6,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockDamage, CopyItem, CopyTask, WorkerSource } from './copy-messages.ts';
 import { CopyWorkers } from './copy-workers.ts';
 import type { ListedFile } from './list-files.ts';
-import { MapAssembler, type CopyTotals } from './map-assembler.ts';
+import { MapAssembler, type CopyTotals, type MapOrder } from './map-assembler.ts';
 import type { BackupProgress } from './progress.ts';
 
 /** What one worker takes at once: large enough that handing out costs nothing, small enough to share work evenly. */
@@ -40,7 +40,7 @@ export class FileCopy {
   readonly #map: MapAssembler;
   readonly #damage: BlockDamage[] = [];
 
-  constructor(options: CopyOptions, order: { readonly sorted: boolean }) {
+  constructor(options: CopyOptions, order: MapOrder) {
     const writer = new BackupMapWriter(options.store, options.server, options.id);
     this.#map = new MapAssembler(writer, order);
     const { store, server, id, level, source, verifyChecksums, startLsn, jobs } = options;

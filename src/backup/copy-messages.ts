@@ -48,9 +48,8 @@ export type ToWorker =
   | { readonly kind: 'task'; readonly task: CopyTask }
   | {
       readonly kind: 'pushed';
-      readonly task: number;
-      readonly item: CopyItem;
-      /** The content of the stretch, transferred. */
+      readonly task: CopyTask;
+      /** The content of the items, one after the other, transferred. */
       readonly bytes: Uint8Array;
     }
   | { readonly kind: 'finish' };

@@ -39,8 +39,7 @@ async function run(): Promise<void> {
     for await (const message of messages()) {
       if (message.kind === 'finish') break;
       if (message.kind === 'pushed') pushed.offer(message.bytes);
-      const task =
-        message.kind === 'pushed' ? { number: message.task, items: [message.item] } : message.task;
+      const { task } = message;
       const { results, damage } = await copyTask(task.items, tools);
       tools.reportProgress();
       post({ kind: 'done', task: task.number, results, damage });

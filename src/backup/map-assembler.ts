@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts';
 import type { BackupMapWriter, ChunkReference } from '../repository/backup-map.ts';
 import type { MapEntry, RelationEntry } from '../repository/map-chunk.ts';
 import type { ItemResult } from './copy-messages.ts';
@@ -17,7 +18,7 @@ const PAGE_BYTES = 8192;
  */
 export class MapAssembler {
   readonly #writer: BackupMapWriter;
-  readonly #sorted: boolean;
+  readonly #order: MapOrder;
   readonly #kept: MapEntry[] = [];
   #open: MapEntry | null = null;
   #clusterBytes = 0;
@@ -25,9 +26,9 @@ export class MapAssembler {
   #files = 0;
   #pages = 0;
 
-  constructor(writer: BackupMapWriter, options: { readonly sorted: boolean }) {
+  constructor(writer: BackupMapWriter, order: MapOrder) {
     this.#writer = writer;
-    this.#sorted = options.sorted;
+    this.#order = order;
   }
 
   get totals(): CopyTotals {
@@ -54,30 +55,49 @@ export class MapAssembler {
 
   async #add(entry: MapEntry): Promise<void> {
     const open = this.#open;
-    if (open?.kind === 'relation' && entry.kind === 'relation' && open.path === entry.path) {
-      this.#open = joined(open, entry);
+    if (open?.path === entry.path) {
+      this.#open = this.#joined(open, entry);
       return;
     }
     await this.#close();
     this.#open = entry;
   }
 
+  #joined(first: MapEntry, next: MapEntry): MapEntry {
+    if (first.kind === 'relation' && next.kind === 'relation') return joinedRelation(first, next);
+    const isFile = first.kind === 'file' && next.kind === 'file';
+    assert(isFile, `${first.path} comes in slices of one kind`);
+    return {
+      ...first,
+      sizeBytes: first.sizeBytes + next.sizeBytes,
+      extents: [...first.extents, ...next.extents],
+    };
+  }
+
   async #close(): Promise<void> {
-    const entry = this.#open;
-    if (entry === null) return;
+    const open = this.#open;
+    if (open === null) return;
     this.#open = null;
+    const hash = open.kind === 'file' ? this.#order.hashes?.get(open.path) : undefined;
+    const entry = open.kind === 'file' && hash !== undefined ? { ...open, hash } : open;
     if (entry.kind === 'relation' || entry.kind === 'file') {
       this.#files += 1;
       this.#clusterBytes += entry.sizeBytes;
     }
     if (entry.kind === 'relation') this.#pages += entry.sizeBytes / PAGE_BYTES;
-    if (this.#sorted) await this.#writer.add(entry);
+    if (this.#order.sorted) await this.#writer.add(entry);
     else this.#kept.push(entry);
   }
 }
 
+/** How results come, and BLAKE3 of files that come in several slices. */
+export type MapOrder = {
+  readonly sorted: boolean;
+  readonly hashes?: ReadonlyMap<string, Uint8Array>;
+};
+
 /** A slice that ended short read a file that was truncated meanwhile; later slices then hold nothing. */
-function joined(first: RelationEntry, next: RelationEntry): RelationEntry {
+function joinedRelation(first: RelationEntry, next: RelationEntry): RelationEntry {
   const sizeBytes = next.extents.length > 0 ? next.sizeBytes : first.sizeBytes;
   return { ...first, sizeBytes, extents: [...first.extents, ...next.extents] };
 }

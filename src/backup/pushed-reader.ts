@@ -4,16 +4,16 @@ import type { FileRange, RangeReader, RangeSink } from './cluster-source.ts';
 export class PushedRangeReader implements RangeReader {
   #bytes: Uint8Array = new Uint8Array(0);
 
-  /** The content of the next task's only item. */
+  /** The content of the next task's items, one after the other. */
   offer(bytes: Uint8Array): void {
     this.#bytes = bytes;
   }
 
   async readRanges(ranges: readonly FileRange[], sink: RangeSink): Promise<void> {
-    const from = ranges[0]?.offset ?? 0;
+    let at = 0;
     for (const [index, range] of ranges.entries()) {
-      const start = range.offset - from;
-      const part = this.#bytes.subarray(start, start + range.length);
+      const part = this.#bytes.subarray(at, at + range.length);
+      at += range.length;
       sink.bufferFor(index).set(part);
       await sink.received(index, part.length);
     }

@@ -9,7 +9,13 @@ import { sleep } from '../../src/lib/sleep.ts';
 const MAIN = 'dist/cli/main.js';
 const LOCK_WAIT_MS = 120_000;
 const LOCK_POLL_MS = 100;
-const PRODUCT_INPUTS = ['src', 'scripts/build.ts', 'tsconfig.json', 'package.json'];
+const PRODUCT_INPUTS = [
+  'src',
+  'scripts/build.ts',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'package.json',
+];
 
 /**
  * Builds the product when `dist/` is missing or older than what it is made from. When the compiler complains but still
