@@ -21,8 +21,7 @@ import { createFilesystemFolder } from '../../src/storage/filesystem/filesystem-
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { adoptCluster, testCluster, type TestCluster } from '../support/cluster.ts';
-import { contentDifferences } from '../support/content.ts';
-import { contentOf } from '../support/content.ts';
+import { contentDifferences, contentOf } from '../support/content.ts';
 import { startLoad, type Marker } from '../support/load.ts';
 import { populate } from '../support/schema.ts';
 import type { MajorVersion } from '../../src/postgres/version.ts';
@@ -223,6 +222,8 @@ describe.each<MajorVersion>([13, 18])('restoring a cluster of PostgreSQL %i', (m
   test.each(['time', 'lsn', 'name', 'xid'] as const)(
     'to a %s it has what was there then',
     async (kind) => {
+      // Just before the first commit after the time, a transaction may hold locks that a paused copy keeps for ever.
+      const action = kind === 'time' ? 'promote' : 'pause';
       for (const [index, marker] of markers.entries()) {
         const target = {
           time: { kind: 'time' as const, timeUs: microseconds(marker.time), inclusive: true },
@@ -230,9 +231,9 @@ describe.each<MajorVersion>([13, 18])('restoring a cluster of PostgreSQL %i', (m
           name: { kind: 'name' as const, name: marker.name },
           xid: { kind: 'xid' as const, xid: Number(marker.xid), inclusive: true },
         }[kind];
-        const { restored, result } = await restoreTo(`${kind}-${index}`, { target });
+        const { restored, result } = await restoreTo(`${kind}-${index}`, { target, action });
         await using _ = restored;
-        await waitUntilPaused(restored);
+        await (action === 'pause' ? waitUntilPaused(restored) : waitUntilPrimary(restored));
         expect(contentDifferences(marker.content, await contentOf(restored))).toEqual([]);
         expect(result.plan.backup.id).toBe(backups[index]);
         expect(await restored.value('select count(*)::text from placed')).toBe('5000');
