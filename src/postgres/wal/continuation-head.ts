@@ -36,7 +36,8 @@ export class ContinuationHead {
   take(source: WalBytes, at: number, available: number): number {
     const taken = Math.min(available, this.left);
     if (this.#length + taken <= FRAGMENT_BYTES_MAX) {
-      this.#parts.push(source.bytes.slice(at, at + taken));
+      // A copy: `slice` of a Buffer would be a view on the caller's bytes.
+      this.#parts.push(new Uint8Array(source.bytes.subarray(at, at + taken)));
     }
     this.#length += taken;
     return taken;

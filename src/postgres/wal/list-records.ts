@@ -43,6 +43,6 @@ function listed(record: WalRecord): ListedRecord {
     resourceManager: record.resourceManager,
     info: record.info,
     totalBytes: record.totalBytes,
-    bytes: record.held.slice(),
+    bytes: new Uint8Array(record.held),
   };
 }

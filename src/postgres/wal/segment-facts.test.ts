@@ -66,6 +66,22 @@ describe.each(SUPPORTED_MAJORS)('facts of the segments of %i', (major) => {
     expect(found.every(({ lsn, endLsn }) => endLsn > lsn)).toBe(true);
   });
 
+  test('a prepared transaction that drops a table is found whole', () => {
+    const prepared = all
+      .flatMap((facts) => transactionsOf(facts.index, facts.startLsn))
+      .find(({ kind }) => kind === 'commit-prepared');
+    const drop = all.flatMap(({ index }) => index.events).find(({ lsn }) => lsn === prepared?.lsn);
+    expect(drop).toMatchObject({ kind: 'relations-dropped', xid: prepared?.xid, count: 1 });
+  });
+
+  test('the commit between two segments ends where the next record begins', () => {
+    const commit = straddling.find(({ index }) => index.transactions.count === 1);
+    const next = all.find(({ head }) => (head?.bytes?.length ?? 0) > 0);
+    expect(commit?.endLsn).toBe(next?.firstRecordLsn);
+    const [end = 0] = commit?.index.transactions.endOffsets ?? [];
+    expect(end % segmentBytes).toBe(Number((commit?.endLsn ?? 0n) % BigInt(segmentBytes)));
+  });
+
   test('restore points keep their names and places', () => {
     const points = all.flatMap(({ index }) => index.restorePoints);
     expect(points.map(({ lsn, name }) => ({ lsn: formatLsn(lsn), name }))).toEqual(
@@ -258,6 +274,20 @@ describe('segments that do not continue each other', () => {
     const head = { remainingBytes: 0, length: 0, overwritten: false, ...next.head, bytes };
     expect(problemOf(joinSegments(previous, { ...next, head }))).toBe('bad-crc');
   });
+});
+
+test('a switch record whose end alone is in the segment ends it too', () => {
+  const name = PATH[1] ?? '';
+  const bytes = Buffer.alloc(segmentBytes);
+  bytes.set(fixtureSegment(MAJOR, name).subarray(0, 40));
+  bytes.writeUInt16LE(0x0003, 2);
+  bytes.writeUInt32LE(16, 16);
+  bytes.writeUInt8(0x40, 40 + 8);
+  const facts = describeSegment(bytes, { name, segmentBytes });
+  expect(facts).toMatchObject({ end: 'switch', stop: undefined, recordCount: 0 });
+  expect(facts.validEnd).toBe(toLsn(facts.startLsn + 56n));
+  bytes.writeUInt8(0x50, 40 + 8);
+  expect(describeSegment(bytes, { name, segmentBytes }).end).toBe('stopped');
 });
 
 describe('a record too long for facts', () => {
