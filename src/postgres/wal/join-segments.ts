@@ -12,7 +12,7 @@ import {
 } from './wal-constants.ts';
 import { WalRecord } from './wal-record.ts';
 
-export type JoinProblem =
+type JoinProblem =
   | 'not-adjacent'
   | 'other-system'
   | 'other-version'

@@ -72,7 +72,7 @@ export type SegmentEvent = { readonly lsn: Lsn } & (
 export const EVENT_RELATIONS_MAX = 16;
 
 /** Restore points, checkpoints and events of one segment beyond this are only counted, so that memory stays bounded. */
-export const SEGMENT_ENTRIES_MAX = 65_536;
+const SEGMENT_ENTRIES_MAX = 65_536;
 
 export type SegmentIndex = {
   readonly transactions: TransactionColumns;

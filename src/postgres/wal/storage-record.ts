@@ -5,11 +5,6 @@ import { readRelationFile, type RelationFile } from './transaction-record.ts';
 const STORAGE_CREATE = 0x10;
 const STORAGE_TRUNCATE = 0x20;
 
-/** `SMGR_TRUNCATE_…` flags. */
-export const TRUNCATE_MAIN_FORK = 0x1;
-export const TRUNCATE_VISIBILITY_MAP = 0x2;
-export const TRUNCATE_FREE_SPACE_MAP = 0x4;
-
 /** What happens to whole forks and databases. */
 export type StorageFact =
   | {
@@ -23,6 +18,7 @@ export type StorageFact =
       readonly relation: RelationFile;
       /** Blocks left in the main fork. */
       readonly blocks: number;
+      /** `SMGR_TRUNCATE_…`: 1 main fork, 2 visibility map, 4 free space map. */
       readonly flags: number;
     }
   | {

@@ -6,7 +6,7 @@ import { XLOG_OPERATIONS } from './wal-constants.ts';
 export const WAL_LEVELS = ['minimal', 'replica', 'logical'] as const;
 export type WalLevel = (typeof WAL_LEVELS)[number];
 
-export type Checkpoint = {
+type Checkpoint = {
   readonly kind: 'checkpoint';
   readonly shutdown: boolean;
   readonly redo: Lsn;
