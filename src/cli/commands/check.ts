@@ -1,5 +1,4 @@
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
-import { notBuilt } from './not-built.ts';
 
 export const checkCommand: Command = defineCommand({
   name: 'check',
@@ -19,7 +18,9 @@ export const checkCommand: Command = defineCommand({
     { command: 'walnut check --json', does: 'all of them, for a monitor' },
   ],
   exitCodes: [0, 1, 2, 3, 130],
-  run: async () => {
-    throw notBuilt('check');
+  run: async ({ server }, context) => {
+    const servers = await context.resolveServers(server);
+    const { runCheck } = await import('../run-check.ts');
+    return await runCheck(servers, context);
   },
 });

@@ -1,0 +1,178 @@
+/** Whether WAL can come in: by a replication slot, by `archive_command`, or both. */
+import type { CheckedServer } from './check-types.ts';
+import { fail, pass, type Finding } from './finding.ts';
+
+/** A backup by BASE_BACKUP and the receiver take one each. */
+const WAL_SENDERS_NEEDED = 2;
+
+export async function checkWalIntake(server: CheckedServer): Promise<Finding[]> {
+  const { wal } = server.plan;
+  const findings: Finding[] = [];
+  if (wal !== 'archive') {
+    const slot = await readSlot(server);
+    findings.push(await checkWalSenders(server), await checkSlotCount(server, slot));
+    findings.push(checkSlot(server, slot));
+  }
+  if (wal !== 'stream') {
+    findings.push(checkArchiveMode(server), checkArchiveCommand(server));
+    findings.push(await checkArchiver(server));
+  }
+  return findings;
+}
+
+async function checkWalSenders({ session, facts }: CheckedServer): Promise<Finding> {
+  const name = 'max_wal_senders';
+  const max = Number(facts.settings[name]);
+  const rows = await session.query<{ used: number }>(
+    'SELECT count(*)::int AS used FROM pg_stat_replication',
+    { act: 'count WAL senders' },
+  );
+  const used = rows[0]?.used ?? 0;
+  const detail = `${used} of ${max} in use`;
+  if (max >= WAL_SENDERS_NEEDED && used < max) return pass(name, detail);
+  return fail(name, detail, {
+    kind: 'setting',
+    text: `ALTER SYSTEM SET max_wal_senders = ${Math.max(10, max + WAL_SENDERS_NEEDED)}; -- then restart the server`,
+  });
+}
+
+type SlotRow = {
+  readonly slot_type: string;
+  readonly active: boolean;
+  readonly restart_lsn: string | null;
+  readonly wal_status: string | null;
+  readonly safe_wal_size: bigint | null;
+  readonly retained: bigint | null;
+};
+
+async function readSlot({ session, plan, facts }: CheckedServer): Promise<SlotRow | null> {
+  const end = facts.isInRecovery ? 'pg_last_wal_replay_lsn()' : 'pg_current_wal_lsn()';
+  const rows = await session.query<SlotRow>(
+    `SELECT slot_type, active, restart_lsn, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(${end}, restart_lsn)::bigint AS retained
+     FROM pg_replication_slots WHERE slot_name = $1`,
+    { parameters: [plan.slot], act: `read replication slot "${plan.slot}"` },
+  );
+  return rows[0] ?? null;
+}
+
+async function checkSlotCount(
+  { session, facts }: CheckedServer,
+  slot: SlotRow | null,
+): Promise<Finding> {
+  const name = 'max_replication_slots';
+  const max = Number(facts.settings[name]);
+  const rows = await session.query<{ used: number }>(
+    'SELECT count(*)::int AS used FROM pg_replication_slots',
+    { act: 'count replication slots' },
+  );
+  const used = rows[0]?.used ?? 0;
+  const detail = `${used} of ${max} in use`;
+  if (slot !== null || used < max) return pass(name, detail);
+  return fail(name, `${detail}, and Walnut's is not among them`, {
+    kind: 'setting',
+    text:
+      `ALTER SYSTEM SET max_replication_slots = ${Math.max(10, max + 1)}; -- then restart the server; or drop a slot that ` +
+      'nobody uses: SELECT slot_name FROM pg_replication_slots WHERE NOT active;',
+  });
+}
+
+function checkSlot({ plan, facts }: CheckedServer, slot: SlotRow | null): Finding {
+  const name = 'replication slot';
+  if (slot === null) {
+    return pass(
+      name,
+      `${plan.slot} is not there yet: walnut init, wal receive or a backup makes it; until then the server keeps no WAL for Walnut`,
+    );
+  }
+  if (slot.slot_type !== 'physical') {
+    return fail(name, `${plan.slot} is a ${slot.slot_type} slot of something else`, {
+      kind: 'other',
+      text: `Choose another slot for server ${plan.server} in walnut.toml: slot = "walnut_${plan.server.replaceAll('-', '_')}_2"`,
+    });
+  }
+  const renew = `walnut wal slot drop ${plan.server} && walnut wal slot create ${plan.server}, then take a backup: WAL is missing in between.`;
+  const state = slot.wal_status ?? 'reserved';
+  if (state === 'lost') {
+    return fail(name, `${plan.slot} is lost: the server removed WAL that was not received`, {
+      kind: 'other',
+      text: renew,
+    });
+  }
+  if (state === 'unreserved') {
+    return fail(name, `${plan.slot} is about to be lost: max_slot_wal_keep_size is passed`, {
+      kind: 'other',
+      text: `Start \`walnut wal receive ${plan.server}\` now, and raise max_slot_wal_keep_size.`,
+    });
+  }
+  const limit = facts.settings['max_slot_wal_keep_size'] ?? '-1';
+  const room =
+    slot.safe_wal_size === null
+      ? `no limit to the WAL it may keep (max_slot_wal_keep_size = ${limit}): watch the server's disk`
+      : `${megabytes(slot.safe_wal_size)} more may be written before it is lost`;
+  const kept = slot.retained === null ? '' : `, keeps ${megabytes(slot.retained)} of WAL`;
+  return pass(name, `${plan.slot} is ${slot.active ? 'in use' : 'idle'}${kept}; ${room}`);
+}
+
+function checkArchiveMode({ facts }: CheckedServer): Finding {
+  const name = 'archive_mode';
+  const value = facts.settings[name] ?? 'unknown';
+  if (value === 'on' || value === 'always') return pass(name, `archive_mode = ${value}`);
+  return fail(name, `archive_mode = ${value}`, {
+    kind: 'setting',
+    text: 'ALTER SYSTEM SET archive_mode = on; -- then restart the server',
+  });
+}
+
+function checkArchiveCommand({ facts, plan }: CheckedServer): Finding {
+  const name = 'archive_command';
+  const library = facts.settings['archive_library'] ?? '';
+  const command = facts.settings[name] ?? '';
+  const fix = {
+    kind: 'setting' as const,
+    text: `ALTER SYSTEM SET archive_command = ${quoteLiteral(plan.archiveCommand)}; SELECT pg_reload_conf();`,
+  };
+  if (library !== '') {
+    const text = `ALTER SYSTEM SET archive_library = ''; ${fix.text}`;
+    return fail(name, `archive_library = ${library} takes the place of archive_command`, {
+      ...fix,
+      text,
+    });
+  }
+  const isOurs =
+    new RegExp(String.raw`\bwal\s+push\s+(?:--?\S+\s+)*'?${plan.server}'?\s`).test(command) &&
+    command.includes('%p');
+  if (isOurs) return pass(name, command);
+  const shown = command === '' || command === '(disabled)' ? 'it is not set' : `it is: ${command}`;
+  return fail(name, shown, fix);
+}
+
+async function checkArchiver({ session }: CheckedServer): Promise<Finding> {
+  const name = 'archiver';
+  const rows = await session.query<{
+    failing: boolean | null;
+    last_failed_wal: string | null;
+    last_archived_wal: string | null;
+  }>(
+    `SELECT last_failed_time > coalesce(last_archived_time, '-infinity') AS failing, last_failed_wal, last_archived_wal
+     FROM pg_stat_archiver`,
+    { act: 'ask for the state of the archiver' },
+  );
+  const [row] = rows;
+  if (row?.failing !== true) {
+    return pass(name, row?.last_archived_wal ? `last archived: ${row.last_archived_wal}` : 'idle');
+  }
+  return fail(name, `archive_command fails for ${row.last_failed_wal}`, {
+    kind: 'other',
+    text: 'The log of the server shows what the command printed; run it by hand, as the user of the server, from the data directory.',
+  });
+}
+
+function quoteLiteral(text: string): string {
+  const escaped = text.replaceAll("'", "''");
+  return text.includes('\\') ? `E'${escaped.replaceAll('\\', '\\\\')}'` : `'${escaped}'`;
+}
+
+function megabytes(bytes: bigint): string {
+  return `${(Number(bytes) / 1e6).toFixed(1)} MB`;
+}
