@@ -64,7 +64,7 @@ export async function runBackup(
 
 async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
   const { options, signal, source } = context;
-  const supply = await options.walSupply.begin(signal);
+  const supply = await options.walSupply.begin(context.connected.incarnation, signal);
   const copying = new AbortController();
   const both = AbortSignal.any([signal, copying.signal]);
   // A backup whose WAL cannot arrive is worth nothing: stop copying at once, and say why.

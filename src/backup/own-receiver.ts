@@ -1,14 +1,17 @@
 /** The WAL supply of a backup that nobody else receives WAL for: a receiver for as long as the backup runs. */
 import { WalReceiver, type ReceiverOptions } from '../archive/receiver.ts';
-import { findIncarnation } from '../archive/incarnation.ts';
 import { ensureSlot } from '../archive/slot.ts';
-import { hasCode } from '../lib/walnut-error.ts';
+import { hasCode, messageOf } from '../lib/walnut-error.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import { dropSlot } from '../postgres/replication/commands.ts';
 import { openReplicationConnection } from '../postgres/replication/replication-connection.ts';
+import type { Session } from '../postgres/connection/session.ts';
+import type { Incarnation } from '../repository/repository.ts';
 import type { RunningSupply, WalSupply } from './wal-supply.ts';
 
-export type OwnReceiverOptions = Omit<ReceiverOptions, 'incarnation' | 'onEvent'> & {
+export type OwnReceiverOptions = {
+  readonly server: string;
+  readonly receiverOf: (incarnation: Incarnation) => Omit<ReceiverOptions, 'onEvent'>;
   readonly note: (text: string) => void;
 };
 
@@ -18,7 +21,7 @@ export type OwnReceiverOptions = Omit<ReceiverOptions, 'incarnation' | 'onEvent'
  */
 export function ownReceiver(options: OwnReceiverOptions): WalSupply {
   return {
-    begin: async (signal) => begin(options, signal),
+    begin: async (incarnation, signal) => begin(options, incarnation, signal),
     hint:
       `See that a receiver runs (walnut wal receive ${options.server}) and what it says; ` +
       `walnut wal status ${options.server} shows how far the WAL has come.`,
@@ -26,70 +29,65 @@ export function ownReceiver(options: OwnReceiverOptions): WalSupply {
 }
 
 async function begin(
-  options: OwnReceiverOptions,
+  { receiverOf, note }: OwnReceiverOptions,
+  incarnation: Incarnation,
   signal: AbortSignal,
 ): Promise<RunningSupply | null> {
-  const incarnation = await findIncarnation(options.store, options.server);
-  const isOwnSlot = await makeSlot(options, signal);
+  const options = receiverOf(incarnation);
+  const slot = { connection: options.connection, name: options.slot };
+  const isOwnSlot = await onReplication(
+    slot,
+    async (session) => ensureSlot(session, slot.name),
+    signal,
+  );
   const receiver = new WalReceiver({
     ...options,
-    incarnation,
     onEvent: (event) => {
-      if (event.kind === 'retrying') options.note(`receiving WAL: ${event.reason}`);
+      if (event.kind === 'retrying') note(`receiving WAL: ${event.reason}`);
     },
   });
   const running = receiver.run();
   // Seen through `failed`; without a listener of its own an early end would be reported as unhandled.
   running.catch(() => undefined);
+  const stop = async (): Promise<void> => {
+    receiver.stop();
+    await running.catch(() => undefined);
+    if (isOwnSlot === 'created') await removeSlot(slot, note);
+  };
   try {
     await Promise.race([receiver.streaming, running]);
   } catch (error) {
-    if (!hasCode(error, 'locked')) throw error;
-    return null;
+    if (hasCode(error, 'locked')) return null;
+    await stop();
+    throw error;
   }
-  options.note('nobody receives the WAL of this server: receiving it for the time of the backup');
-  return {
-    failed: running.then(async () => new Promise<never>(() => undefined)),
-    stop: async () => {
-      receiver.stop();
-      await running.catch(() => undefined);
-      if (isOwnSlot) await removeSlot(options);
-    },
-  };
+  note('nobody receives the WAL of this server: receiving it for the time of the backup');
+  return { stop, failed: running.then(async () => new Promise<never>(() => undefined)) };
 }
 
-async function makeSlot(
-  { connection, slot }: OwnReceiverOptions,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const { session } = await openReplicationConnection(connection, applicationOf(signal));
-  try {
-    return (await ensureSlot(session, slot)) === 'created';
-  } finally {
-    await session.close();
-  }
-}
+type Slot = { readonly connection: ConnectionSettings; readonly name: string };
 
-async function removeSlot({ connection, slot, note }: OwnReceiverOptions): Promise<void> {
+async function removeSlot(slot: Slot, note: (text: string) => void): Promise<void> {
   try {
-    await dropOn(connection, slot);
+    await onReplication(slot, async (session) => dropSlot(session, slot.name));
   } catch (error) {
     note(
-      `could not drop replication slot ${slot}, which was made for this backup: drop it, or the server keeps its WAL ` +
-        `(${error instanceof Error ? error.message : String(error)})`,
+      `could not drop replication slot ${slot.name}, which was made for this backup: drop it, or the server keeps its ` +
+        `WAL (${messageOf(error)})`,
     );
   }
 }
 
-async function dropOn(connection: ConnectionSettings, slot: string): Promise<void> {
-  const { session } = await openReplicationConnection(connection, applicationOf());
+async function onReplication<T>(
+  { connection }: Slot,
+  work: (session: Session) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const options = { applicationName: 'walnut backup', ...(signal === undefined ? {} : { signal }) };
+  const { session } = await openReplicationConnection(connection, options);
   try {
-    await dropSlot(session, slot);
+    return await work(session);
   } finally {
     await session.close();
   }
-}
-
-function applicationOf(signal?: AbortSignal): Parameters<typeof openReplicationConnection>[1] {
-  return { applicationName: 'walnut backup', ...(signal === undefined ? {} : { signal }) };
 }
