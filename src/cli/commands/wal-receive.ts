@@ -1,8 +1,8 @@
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
 import { receiveEventOf } from '../receive-events.ts';
+import { receiverOptionsOf } from '../receiver-options.ts';
 import { renderReceiveEvent } from '../render/events.ts';
 import { connectionSettingsOf, withRepository } from '../server-access.ts';
-import { thisProcess } from '../this-process.ts';
 
 export const walReceiveCommand: Command = defineCommand({
   name: 'wal receive',
@@ -24,17 +24,11 @@ export const walReceiveCommand: Command = defineCommand({
     const { WalReceiver } = await import('../../archive/receiver.ts');
     const { findIncarnation } = await import('../../archive/incarnation.ts');
     await withRepository(server.repository, async (store) => {
+      const connection = await connectionSettingsOf(server);
+      const incarnation = await findIncarnation(store, server.name);
+      const surroundings = { server, store, connection, incarnation };
       const receiver = new WalReceiver({
-        store,
-        server: server.name,
-        incarnation: await findIncarnation(store, server.name),
-        level: server.level,
-        connection: await connectionSettingsOf(server),
-        slot: server.slot,
-        applicationName: server.applicationName,
-        spoolFolder: server.spoolDirectory,
-        pieceIntervalMs: server.pieceIntervalMs,
-        owner: thisProcess(`walnut wal receive ${server.name}`),
+        ...receiverOptionsOf(surroundings, `walnut wal receive ${server.name}`),
         onEvent: (event) => {
           const document = receiveEventOf(server.name, event, context.now());
           context.output.event(document, renderReceiveEvent(document));

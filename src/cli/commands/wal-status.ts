@@ -1,5 +1,8 @@
+import type { WalServerStatus } from '../../api/wal-contract.ts';
+import { renderWalStatus } from '../render/wal-status.ts';
+import { connectionSettingsOf, withRepository } from '../server-access.ts';
+import { walServerStatusOf } from '../wal-documents.ts';
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
-import { notBuilt } from './not-built.ts';
 
 export const walStatusCommand: Command = defineCommand({
   name: 'wal status',
@@ -16,7 +19,20 @@ export const walStatusCommand: Command = defineCommand({
   options: {},
   examples: [{ command: 'walnut wal status shop', does: 'one server' }],
   exitCodes: [0, 1, 2, 130],
-  run: async () => {
-    throw notBuilt('wal status');
+  run: async ({ server: name }, context) => {
+    const { readWalStatus } = await import('../../archive/wal-status.ts');
+    const { findIncarnation } = await import('../../archive/incarnation.ts');
+    const servers: WalServerStatus[] = [];
+    for (const server of await context.resolveServers(name)) {
+      const connection = await connectionSettingsOf(server);
+      const status = await withRepository(server.repository, async (store) => {
+        const incarnation = await findIncarnation(store, server.name);
+        const scope = { server: server.name, incarnation };
+        const found = await readWalStatus({ store, scope, connection, slot: server.slot });
+        return walServerStatusOf(server.name, incarnation.systemIdentifier, found);
+      });
+      servers.push(status);
+    }
+    return { document: { servers }, text: renderWalStatus(servers) };
   },
 });

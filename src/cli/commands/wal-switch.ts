@@ -1,5 +1,9 @@
+import type { WalSwitchDocument } from '../../api/wal-contract.ts';
+import { ERROR_CODES } from '../../lib/walnut-error.ts';
+import { formatLsn } from '../../postgres/lsn.ts';
+import { renderDuration } from '../render/units.ts';
+import { connectionSettingsOf, withRepository } from '../server-access.ts';
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
-import { notBuilt } from './not-built.ts';
 
 export const walSwitchCommand: Command = defineCommand({
   name: 'wal switch',
@@ -15,7 +19,33 @@ export const walSwitchCommand: Command = defineCommand({
   options: {},
   examples: [{ command: 'walnut wal switch shop', does: 'before taking a host down' }],
   exitCodes: [0, 1, 2, 130],
-  run: async () => {
-    throw notBuilt('wal switch');
+  run: async ({ server: name }, context) => {
+    const server = await context.resolveServer(name);
+    const { switchSegment } = await import('../../archive/switch-segment.ts');
+    const { findIncarnation } = await import('../../archive/incarnation.ts');
+    const connection = await connectionSettingsOf(server);
+    const { lsn, segment, stored } = await withRepository(server.repository, async (store) =>
+      switchSegment({
+        store,
+        scope: { server: server.name, incarnation: await findIncarnation(store, server.name) },
+        connection,
+        timeoutMs: server.walTimeoutMs,
+        signal: context.signal,
+      }),
+    );
+    const document: WalSwitchDocument = {
+      server: server.name,
+      lsn: formatLsn(lsn),
+      segment,
+      stored,
+    };
+    const waited = renderDuration(server.walTimeoutMs);
+    return {
+      document,
+      text: stored
+        ? `${segment} is stored`
+        : `${segment} is not stored after ${waited}: does anything receive the WAL? See walnut wal status ${server.name}.`,
+      exitCode: stored ? 0 : ERROR_CODES.timeout,
+    };
   },
 });
