@@ -1,7 +1,5 @@
-import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { types, type Client, type Connection } from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import { WalnutError } from '../../lib/walnut-error.ts';
 import { majorVersionOf, type MajorVersion } from '../version.ts';
 import { cancelRunning } from './cancel-request.ts';
@@ -75,11 +73,6 @@ export class ClientSession implements Session {
     const exchange = new RawExchange(command, receiver);
     this.#client.query(exchange);
     return exchange;
-  }
-
-  copyOut(sql: string): Readable {
-    this.#assertOpen();
-    return this.#client.query(copyTo(sql));
   }
 
   async cancel(): Promise<void> {

@@ -1,6 +1,7 @@
 import { WalnutError } from '../../lib/walnut-error.ts';
 import { CopyBinaryParser, type CopyEvent } from './copy-binary-parser.ts';
 import { statementError } from './error-mapping.ts';
+import { EventPump } from './event-pump.ts';
 import type { Session } from './session.ts';
 
 /** A stretch of a file. `path` is relative to the data directory. */
@@ -51,22 +52,51 @@ export async function readServerRanges(
     ],
     act,
   });
-  const stream = session.copyOut(COPY_RANGES);
-  const receiver = new RangeReceiver(ranges, sink);
-  const parser = new CopyBinaryParser();
   try {
-    for await (const chunk of stream) {
-      for (const event of parser.push(chunk as Buffer)) {
-        const pending = receiver.take(event);
-        if (pending !== undefined) await pending;
-      }
-    }
-    parser.end();
-    receiver.end();
+    await copyRanges(session, new RangeReceiver(ranges, sink));
   } catch (cause) {
-    if (!stream.readableEnded && !stream.errored) await session.close();
     throw statementError(cause, act);
   }
+}
+
+/** Runs the COPY; what the receiver throws ends the connection. */
+function copyRanges(session: Session, receiver: RangeReceiver): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const parser = new CopyBinaryParser();
+    let failure: Error | null = null;
+    const fail = (error: unknown): void => {
+      reject(error);
+      pump.stop();
+      void session.close();
+    };
+    const pump = new EventPump({
+      onPause: () => exchange.pause(),
+      onResume: () => exchange.resume(),
+      onError: fail,
+    });
+    const exchange = session.exchange(COPY_RANGES, {
+      message: () => {},
+      copyData: (part) => {
+        try {
+          for (const event of parser.push(part)) pump.push(() => receiver.take(event));
+        } catch (error) {
+          fail(error);
+        }
+      },
+      failed: (error) => {
+        failure ??= error;
+      },
+      finished: (lost) => {
+        const error = failure ?? lost;
+        pump.push(() => {
+          if (error !== null) return reject(error);
+          parser.end();
+          receiver.end();
+          return resolve();
+        });
+      },
+    });
+  });
 }
 
 /** Follows the rows `(number, bytes)` and lays the bytes where the sink wants them. */

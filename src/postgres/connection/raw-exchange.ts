@@ -70,6 +70,7 @@ export class RawExchange {
 
   /** Ends the whole connection: the only way out of a command that the server does not end. */
   destroy(error: Error): void {
+    if (this.#finished) return;
     this.#failure ??= error;
     this.#socket()?.destroy();
   }

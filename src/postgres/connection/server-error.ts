@@ -26,7 +26,7 @@ export function parseServerMessage(body: Uint8Array): ServerMessage {
   return {
     severity: fields.get('V') ?? fields.get('S') ?? 'ERROR',
     code: fields.get('C') ?? 'XX000',
-    message: fields.get('M') ?? 'the server gave no message',
+    message: fields.get('M') || 'the server gave no message',
     detail: fields.get('D') ?? null,
     hint: fields.get('H') ?? null,
     routine: fields.get('R') ?? null,

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { MajorVersion } from '../version.ts';
 import type { WalnutError } from '../../lib/walnut-error.ts';
 import type { ExchangeReceiver, RawExchange } from './raw-exchange.ts';
@@ -35,10 +34,8 @@ export type Session = {
    * With parameters not on a `physical` connection. `act` begins the message of an error, such as "list databases".
    */
   query<Row>(sql: string, options?: QueryOptions): Promise<Row[]>;
-  /** Runs a command whose answer is read as raw messages; for replication commands. */
+  /** Runs a command whose answer is read as raw messages; for replication commands and COPY. */
   exchange(command: string, receiver: ExchangeReceiver): RawExchange;
-  /** Starts `COPY … TO STDOUT`: the bytes, without framing; an error destroys the stream. */
-  copyOut(sql: string): Readable;
   /** Asks the server, over a second connection, to cancel what runs here. Resolves when asked, not when done. */
   cancel(): Promise<void>;
   /** Ends the connection; a running command is cut off. Idempotent. */

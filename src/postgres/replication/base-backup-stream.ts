@@ -1,6 +1,7 @@
 import { must } from '../../lib/assert.ts';
 import type { WalnutError } from '../../lib/walnut-error.ts';
 import { sqlStateOf, statementError } from '../connection/error-mapping.ts';
+import { EventPump } from '../connection/event-pump.ts';
 import type { RawExchange } from '../connection/raw-exchange.ts';
 import type { Session } from '../connection/session.ts';
 import { WIRE, type CopyPart } from '../connection/wire-framer.ts';
@@ -12,7 +13,6 @@ import {
   parseArchiveMessage,
   type BaseBackupOptions,
 } from './base-backup-messages.ts';
-import { EventPump } from './event-pump.ts';
 import { protocolError, requiredColumn, ResultCollector, textColumn } from './raw-result.ts';
 
 export type WalPosition = { readonly lsn: Lsn; readonly timeline: TimelineId };
@@ -214,7 +214,12 @@ class BaseBackupReceiver {
   #onFinished(lost: Error | null): void {
     if (this.#failure === null && lost !== null) this.#failure = statementError(lost, ACT);
     this.#pump.push(() => {
-      this.#guard(() => this.#done.resolve(this.#result()));
+      try {
+        this.#done.resolve(this.#result());
+      } catch (error) {
+        // The server is done: the connection, where it is not lost, is good for more.
+        this.#done.reject(error);
+      }
     });
   }
 
