@@ -129,26 +129,36 @@ async function checkConnected(
   if (request.backupFrom !== 'primary') {
     steps.push(step('standby', async () => [await checkStandby(server)]));
   }
-  if (repository !== null) steps.push(...repositorySteps(request, repository, server));
+  if (repository !== null) {
+    steps.push(...repositorySteps({ request, repository, server, findings }));
+  }
   for (const { name, run } of steps) {
     const found = await attempt(findings, signal, { name, work: run });
     findings.push(...(found ?? []));
   }
 }
 
-function repositorySteps(
-  request: CheckRequest,
-  repository: CheckedRepository,
-  server: CheckedServer,
-): Step[] {
+function repositorySteps({
+  request,
+  repository,
+  server,
+  findings,
+}: Connected & {
+  readonly repository: CheckedRepository;
+  readonly findings: readonly Finding[];
+}): Step[] {
   const { store } = repository;
-  const timeoutMs = request.proofTimeoutMs;
+  const prove = async (): Promise<Finding[]> => {
+    const mayArchive = findings.every(({ name, passed }) => passed || !/^archive_/.test(name));
+    const proof = { store, timeoutMs: request.proofTimeoutMs, mayArchive };
+    return [await proveWalPath(server, proof)];
+  };
   return [
     step('repository space', async () => [
       await checkSpace(repository, await clusterBytes(server)),
     ]),
     step('system identifier', async () => [await checkIdentity(store, server)]),
-    step('WAL path', async () => [await proveWalPath(server, { store, timeoutMs })]),
+    step('WAL path', prove),
   ];
 }
 

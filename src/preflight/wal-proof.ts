@@ -23,6 +23,8 @@ const POLL_MS = 200;
 export type WalProof = {
   readonly store: ObjectStore;
   readonly timeoutMs: number;
+  /** False when it is known already that archive_command cannot work. */
+  readonly mayArchive: boolean;
 };
 
 export async function proveWalPath(server: CheckedServer, proof: WalProof): Promise<Finding> {
@@ -46,6 +48,9 @@ export async function proveWalPath(server: CheckedServer, proof: WalProof): Prom
       NAME,
       `not tried: nobody receives WAL now. Backups receive their own; for any moment in between run \`walnut wal receive ${plan.server}\``,
     );
+  }
+  if (!isReceived && !proof.mayArchive) {
+    return pass(NAME, 'not tried: archive_command must be set first');
   }
   const scope = { server: plan.server, incarnation };
   const grants = await missingGrants(server.session, 'switch-wal');
