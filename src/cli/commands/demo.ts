@@ -1,6 +1,5 @@
 import { defineCommand, flag, option, type Command } from '../command.ts';
 import { parsePath } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const demoCommand: Command = defineCommand({
   name: 'demo',
@@ -11,7 +10,7 @@ export const demoCommand: Command = defineCommand({
     'Nothing outside the scratch folder is touched, and the folder is removed at the end, also on Ctrl-C.',
   arguments: {},
   options: {
-    keep: flag('leave the folder, with the restored server running, for playing'),
+    keep: flag('leave the folder with both clusters and the repository, for playing'),
     folder: option({
       label: 'DIR',
       help: 'make the scratch folder in DIR (default: the temporary folder)',
@@ -23,7 +22,8 @@ export const demoCommand: Command = defineCommand({
     { command: 'walnut demo --keep', does: 'and play with what it leaves' },
   ],
   exitCodes: [0, 1, 3, 130],
-  run: async () => {
-    throw notBuilt('demo');
+  run: async (values, context) => {
+    const { runDemoCommand } = await import('../run-demo.ts');
+    return runDemoCommand(values, context);
   },
 });
