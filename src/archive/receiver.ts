@@ -25,6 +25,7 @@ import { Spool } from './spool.ts';
 import { SpoolStorer } from './spool-storer.ts';
 import { pause } from './pause.ts';
 import type { WalDestination } from './store-segment.ts';
+import { removeSuperfluousPieces } from './superfluous-pieces.ts';
 
 const RECONNECT = { firstMs: 200, maxMs: 10_000 };
 /** Enough for an hour without the repository at a few MB/s; behind it the server keeps the WAL, because of the slot. */
@@ -112,6 +113,7 @@ export class WalReceiver {
       { ...this.#options, spool, serverEnd: () => this.#serverEnd },
       inventory,
     );
+    await removeSuperfluousPieces(store, inventory);
     await storer.recover();
     await sealIndexes(store, inventory);
     // An alarm of the one ends the other; the storer ends last, with the last bytes.

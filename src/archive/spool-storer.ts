@@ -4,11 +4,12 @@
  */
 import { endsIndex, sealIndexes } from '../catalog/wal-index.ts';
 import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
+import { coverOf, type OpenSegment } from '../catalog/open-segment.ts';
 import { walIdentity } from '../catalog/segment-content.ts';
 import { hasCode, messageOf, WalnutError } from '../lib/walnut-error.ts';
 import { Backoff } from '../lib/sleep.ts';
 import { maxLsn, toLsn, type Lsn } from '../postgres/lsn.ts';
-import { parseSegmentName, segmentStart } from '../postgres/segment-name.ts';
+import { formatSegmentName, parseSegmentName, segmentStart } from '../postgres/segment-name.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import { describeSegment } from '../postgres/wal/segment-facts.ts';
 import { pause } from './pause.ts';
@@ -51,7 +52,7 @@ export class SpoolStorer {
     for (const { open, ranges, timeline } of inventory.timelines.values()) {
       const end = ranges.at(-1)?.end;
       if (end !== undefined) this.#storedEnds.set(timeline, end);
-      for (const { number, parts } of open) this.#adopt(timeline, number, parts);
+      for (const segment of open) this.#adopt(timeline, segment);
     }
   }
 
@@ -221,25 +222,14 @@ export class SpoolStorer {
     });
   }
 
-  #adopt(
-    timeline: TimelineId,
-    number: bigint,
-    parts: readonly { kind: string; key: string; offset: number; length: number }[],
-  ): void {
-    const name = parts[0]?.key.slice(parts[0].key.lastIndexOf('/') + 1).slice(0, 24) ?? '';
-    const pieces = parts
-      .filter(({ kind }) => kind === 'wal-piece')
-      .toSorted((first, second) => first.offset - second.offset);
-    const contiguous: StoredPiece[] = [];
-    let end = 0;
-    for (const { offset, length } of pieces) {
-      if (offset !== end) break;
-      contiguous.push({ offset, length });
-      end += length;
-    }
-    if (name !== '' && contiguous.length > 0) this.#pieces.set(name, contiguous);
-    const start = segmentStart(number, this.#options.incarnation.walSegmentBytes);
-    this.#advance(timeline, toLsn(start + BigInt(end)));
+  #adopt(timeline: TimelineId, { number, parts }: OpenSegment): void {
+    const { walSegmentBytes } = this.#options.incarnation;
+    const cover = coverOf(parts.filter(({ kind }) => kind === 'wal-piece'));
+    const name = formatSegmentName({ timeline, number }, walSegmentBytes);
+    const pieces = cover.parts.map(({ offset, length }) => ({ offset, length }));
+    if (pieces.length > 0) this.#pieces.set(name, pieces);
+    const start = segmentStart(number, walSegmentBytes);
+    this.#advance(timeline, toLsn(start + BigInt(cover.length)));
   }
 
   #advance(timeline: TimelineId, end: Lsn): void {

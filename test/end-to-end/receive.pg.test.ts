@@ -20,7 +20,7 @@ import {
   waitForWal,
   type TestArchive,
 } from '../support/receiving.ts';
-import { populate } from '../support/schema.ts';
+import { populate, WORKLOAD_TABLESPACE } from '../support/schema.ts';
 import { runWalnut, spawnWalnut } from '../support/walnut.ts';
 
 const clusters: TestCluster[] = [];
@@ -229,10 +229,7 @@ describe('wal receive', () => {
     const { acknowledged } = await load.stop();
     expect(Math.min(...acknowledged)).toBeGreaterThan(10);
     await receiver.stop('SIGTERM');
-    const target = join(cluster.workFolder, 'restored');
-    const restored = await runWalnut(['restore', TEST_SERVER, '--target', target], { config });
-    expect(restored.stderr).toBe('');
-    expect(restored.exitCode).toBe(0);
+    const target = await restoreLatest(cluster, archive);
     const copy = await adoptCluster({ major: 18, dataFolder: target });
     clusters.push(copy);
     await copy.server.start();
@@ -247,17 +244,14 @@ describe('wal receive', () => {
     const { config } = archive;
     const backup = await runWalnut(['backup', TEST_SERVER], { config });
     expect(backup.exitCode).toBe(0);
-    const running = startReceiver(cluster, archive);
-    await running.receiver.streaming;
+    await using receiver = await spawnWalnut(['wal', 'receive', TEST_SERVER], { config });
+    await receiver.waitForLine('streaming from');
     const load = startLoad(cluster);
     await sleep(3000);
     await load.stop();
     await waitForWal(archive, await cluster.value('select pg_switch_wal()::text'));
-    await running.stop();
-    const target = join(cluster.workFolder, 'restored');
-    const restored = await runWalnut(['restore', TEST_SERVER, '--target', target], { config });
-    expect(restored.stderr).toBe('');
-    expect(restored.exitCode).toBe(0);
+    await receiver.stop('SIGTERM');
+    const target = await restoreLatest(cluster, archive);
     const { startLsn } = backupDocument(
       await runWalnut(['list', TEST_SERVER, '--json'], { config }),
     );
@@ -277,6 +271,16 @@ describe('wal receive', () => {
     expect(log).not.toContain('archive recovery complete');
   });
 });
+
+/** Restores to the latest moment into a new folder, which it answers. */
+async function restoreLatest(cluster: TestCluster, { config }: TestArchive): Promise<string> {
+  const target = join(cluster.workFolder, 'restored');
+  const tablespace = `${WORKLOAD_TABLESPACE}=${join(cluster.workFolder, 'tablespace')}`;
+  const args = ['restore', TEST_SERVER, '--target', target, '--tablespace', tablespace];
+  const { exitCode, stderr } = await runWalnut(args, { config });
+  if (exitCode !== 0) throw new Error(`restore ended with ${exitCode}: ${stderr}`);
+  return target;
+}
 
 async function waitForGap(archive: TestArchive): Promise<void> {
   const deadline = Date.now() + 30_000;
