@@ -77,7 +77,12 @@ export async function planRestore(
   const content = await planContent(store, manifest, { locations, links: request.links });
   const wal = planWal(inventory, backup, { end, mode: request.wal });
   const room = await planRoom(neededBytes(content, wal, locations));
-  const order = recoveryOrder(request.target, end, request.action);
+  const order = recoveryOrder({
+    target: request.target,
+    end,
+    wanted: request.action,
+    consistentLsn: backup.stopLsn,
+  });
   const restoreCommand = commandOf(sources.program, { request, end, wal, inventory });
   const settings = restoredSettings({
     request,

@@ -1,5 +1,6 @@
 import type { ReachedTarget } from '../catalog/time-index.ts';
 import type { RecoverySettingsTarget } from '../postgres/cluster/recovery-settings.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import type { RecoveryAction } from './restore-request.ts';
 import type { RecoveryTarget } from './target.ts';
 
@@ -21,12 +22,17 @@ export type RecoveryOrder = {
   readonly action: RecoveryAction;
 };
 
+export type OrderRequest = {
+  readonly target: RecoveryTarget;
+  readonly end: RecoveryEnd;
+  /** Null: promote without a target, pause with one. */
+  readonly wanted: RecoveryAction | null;
+  /** Where the backup stopped: no earlier position is a possible target. */
+  readonly consistentLsn: Lsn;
+};
+
 /** The target that makes recovery end where the plan says, and do there what was asked. */
-export function recoveryOrder(
-  target: RecoveryTarget,
-  end: RecoveryEnd,
-  wanted: RecoveryAction | null,
-): RecoveryOrder {
+export function recoveryOrder({ target, end, wanted, consistentLsn }: OrderRequest): RecoveryOrder {
   const action = wanted ?? (target.kind === 'latest' ? 'promote' : 'pause');
   if (target.kind === 'latest' && action === 'promote') return { target, action };
   // Without a record that PostgreSQL recognises as the target it would ignore the action (latest) or end FATAL (a time
@@ -35,6 +41,12 @@ export function recoveryOrder(
     return { target: { kind: 'lsn', lsn: end.recordLsn, inclusive: true }, action };
   }
   if (target.kind !== 'time') return { target, action };
+  if (action === 'pause' && end.lastCommit !== null && end.lastCommit.lsn >= consistentLsn) {
+    // A time makes PostgreSQL stop just before the first later commit, with everything of that transaction replayed but the
+    // commit: after a DROP TABLE its lock keeps everybody from reading the table, which is what one paused for. The last
+    // commit before the time is the same moment without that lock (docs/decisions/2026-11-23-pause-at-the-last-commit.md).
+    return { target: { kind: 'lsn', lsn: end.lastCommit.lsn, inclusive: true }, action };
+  }
   const { kind, timeUs, inclusive } = target;
   return { target: { kind, micros: BigInt(timeUs) + POSTGRES_EPOCH_MICROS, inclusive }, action };
 }
