@@ -26,7 +26,7 @@ export type WalObjectName =
   | { readonly kind: 'history'; readonly timeline: number }
   | { readonly kind: 'index' | 'gap' | 'backup-history' };
 
-export type WalIdentity = {
+type WalIdentity = {
   readonly segmentBytes: number;
   readonly majorVersion: number;
   readonly systemIdentifier: bigint;

@@ -4,7 +4,7 @@ import type { LoadedBackups } from './load-backups.ts';
 import { nameOfObject } from './object-kind.ts';
 import type { VerifyRun } from './verify-run.ts';
 
-export type FoundObject = Pick<ObjectInfo, 'key' | 'sizeBytes'>;
+type FoundObject = Pick<ObjectInfo, 'key' | 'sizeBytes'>;
 
 export type ServerScan = {
   /** Bytes that will be read. */

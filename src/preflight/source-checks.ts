@@ -66,7 +66,7 @@ function sourceFinding(
 }
 
 /** The role's attribute, and a line of pg_hba.conf. */
-export async function checkReplication({
+async function checkReplication({
   settings,
   facts,
   signal,

@@ -1,7 +1,6 @@
 import { WalnutError } from '../../lib/walnut-error.ts';
 import { choice, defineCommand, flag, option, optionalArgument, type Command } from '../command.ts';
 import { parsePath } from '../values.ts';
-import { notBuilt } from './not-built.ts';
 
 export const initCommand: Command = defineCommand({
   name: 'init',
@@ -59,7 +58,8 @@ export const initCommand: Command = defineCommand({
       throw new WalnutError('usage', 'option --new-incarnation: name the server it is meant for');
     }
   },
-  run: async () => {
-    throw notBuilt('init');
+  run: async (values, context) => {
+    const { runInit } = await import('../run-init.ts');
+    return await runInit(values, context);
   },
 });
