@@ -2,32 +2,25 @@
  * A backup, from the first connection to the stored manifest. Reads like the manual:
  * https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP
  */
-import { newBackupId, type BackupId } from '../repository/backup-id.ts';
+import { newBackupId } from '../repository/backup-id.ts';
 import { serverKeys } from '../repository/layout.ts';
 import { listBackupIds } from '../repository/repository.ts';
 import type { Lease } from '../storage/object-store.ts';
+import type { BackupContext } from './backup-context.ts';
 import type { BackupOptions, BackupOutcome } from './backup-options.ts';
 import { copyByFunctions } from './copy-by-functions.ts';
 import { copyByStream } from './copy-by-stream.ts';
 import { commitBackup } from './finish.ts';
-import { chooseSource, type ChosenSource } from './choose-source.ts';
-import { connectForBackup, type BackupConnection } from './connect.ts';
+import { chooseSource } from './choose-source.ts';
+import { connectForBackup } from './connect.ts';
 import type { BackupProgress } from './progress.ts';
+import { switchOnPrimary } from './switch-on-primary.ts';
 import { thisProcess } from './this-process.ts';
 import { planRubbish, removeRubbish } from './rubbish.ts';
 import { chooseType } from './choose-type.ts';
 
-export type BackupContext = {
-  readonly options: BackupOptions;
-  readonly progress: BackupProgress;
-  readonly signal: AbortSignal;
-  readonly id: BackupId;
-  readonly connected: BackupConnection;
-  readonly source: ChosenSource;
-  readonly lease: Lease;
-  readonly warnings: string[];
-  readonly startedMs: number;
-};
+/** Younger temporary files may belong to a process on another host, whose life cannot be seen from here. */
+const STALE_AFTER_MS: number = 60 * 60 * 1000;
 
 /**
  * Takes one backup. Nothing is listed before its manifest is stored, and that happens last: whatever stops a backup,
@@ -69,11 +62,14 @@ async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
   const both = AbortSignal.any([signal, copying.signal]);
   // A backup whose WAL cannot arrive is worth nothing: stop copying at once, and say why.
   supply?.failed.catch((error: unknown) => copying.abort(error));
+  // So is one whose session is gone: with it the server has ended the backup.
+  void context.connected.session.lost.then((error) => copying.abort(error));
   try {
     const copied =
       source.kind === 'stream'
         ? await copyByStream({ ...context, signal: both })
         : await copyByFunctions({ ...context, signal: both }, source);
+    if (supply === null) await switchOnPrimary(context);
     return await commitBackup({ ...context, signal: both }, copied);
   } finally {
     await supply?.stop();
@@ -94,4 +90,6 @@ async function removeDeadAttempts(
     for (const { key } of objects) progress.note(`  ${key}`);
   }
   await removeRubbish(store, plan, lease);
+  const temporaries = await store.removeStaleTemporaries(STALE_AFTER_MS);
+  for (const name of temporaries) progress.note(`removed ${name}, left by a process that died`);
 }

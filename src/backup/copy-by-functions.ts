@@ -13,7 +13,7 @@ import {
 import { toTimelineId } from '../postgres/timeline-id.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import type { BackupContext } from './backup.ts';
+import type { BackupContext } from './backup-context.ts';
 import type { FunctionsSource } from './choose-source.ts';
 import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';

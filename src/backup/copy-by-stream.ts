@@ -8,7 +8,7 @@ import {
   type WalPosition,
 } from '../postgres/replication/base-backup-stream.ts';
 import type { Session } from '../postgres/connection/session.ts';
-import type { BackupContext } from './backup.ts';
+import type { BackupContext } from './backup-context.ts';
 import { noteAttempt } from './note-attempt.ts';
 import { withCheckpointLimit } from './connect.ts';
 import type { CopiedCluster } from './copied-cluster.ts';

@@ -4,7 +4,7 @@ import { parseControlFile } from '../postgres/cluster/control-file.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import { backupKeys } from '../repository/layout.ts';
 import { storeManifest, type Manifest } from '../repository/manifest.ts';
-import type { BackupContext } from './backup.ts';
+import type { BackupContext } from './backup-context.ts';
 import type { BackupOutcome } from './backup-options.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { nameDamage } from './name-damage.ts';

@@ -73,6 +73,12 @@ export type ObjectStore = {
   /** Bytes that can still be written, or null when the store has no such limit. */
   freeBytes(): Promise<number | null>;
 
+  /**
+   * Removes what writers left that died in mid-write and cannot come back: older than `olderThanMs` and provably without
+   * an owner. Answers the names of what was removed.
+   */
+  removeStaleTemporaries(olderThanMs: number): Promise<string[]>;
+
   /** Releases handles. Leases must have been released before. */
   close(): Promise<void>;
 };

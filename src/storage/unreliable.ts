@@ -61,6 +61,7 @@ export function unreliable(store: ObjectStore, faults: readonly Fault[]): Object
     acquireLease: async (key, owner) =>
       call('acquireLease', async () => store.acquireLease(key, owner)),
     freeBytes: async () => store.freeBytes(),
+    removeStaleTemporaries: async (olderThanMs) => store.removeStaleTemporaries(olderThanMs),
     close: async () => store.close(),
   };
 }

@@ -26,6 +26,7 @@ import {
 import { acquireFilesystemLease } from './filesystem-lease.ts';
 import { openWriter, type FilesystemWriter } from './filesystem-writer.ts';
 import { listObjects, namesBelow } from './listing.ts';
+import { removeStaleTemporaries } from './temporary-file.ts';
 
 /** A sync that failed once may have met a bad sector: the second copy lies elsewhere. More would hide a dying disk. */
 const PUT_ATTEMPTS_MAX = 2;
@@ -204,6 +205,10 @@ class FilesystemStore implements ObjectStore {
     });
     this.#leases.add(lease);
     return lease;
+  }
+
+  async removeStaleTemporaries(olderThanMs: number): Promise<string[]> {
+    return removeStaleTemporaries(this.description, olderThanMs);
   }
 
   async freeBytes(): Promise<number> {

@@ -124,6 +124,10 @@ class MemoryStore implements ObjectStore {
     return { key, isHeld, release };
   }
 
+  async removeStaleTemporaries(): Promise<string[]> {
+    return [];
+  }
+
   async freeBytes(): Promise<null> {
     return null;
   }
