@@ -13,7 +13,7 @@ import { parseServiceFile } from './service-file.ts';
 import { parseTlsSettings, type TlsSettings } from './tls-settings.ts';
 import { oneOf, wholeNumber } from './keyword-values.ts';
 
-export const TARGET_SESSION_ATTRS = [
+const TARGET_SESSION_ATTRS = [
   'any',
   'read-write',
   'read-only',

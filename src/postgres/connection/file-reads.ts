@@ -4,7 +4,10 @@ import { statementError } from './error-mapping.ts';
 import { EventPump } from './event-pump.ts';
 import type { Session } from './session.ts';
 
-/** A stretch of a file. `path` is relative to the data directory. */
+/**
+ * A stretch of a file. `path` is relative to the data directory. PostgreSQL allows 1 GB − 5 at once; the server holds a
+ * range in memory, so a few megabytes are plenty.
+ */
 export type ServerFileRange = {
   readonly path: string;
   readonly offset: number;
@@ -18,9 +21,6 @@ export type ServerRangeSink = {
   /** `byteCount` is smaller than asked at the end of the file, null when the file is gone. Awaited. */
   received(index: number, byteCount: number | null): void | Promise<void>;
 };
-
-/** PostgreSQL allows 1 GB − 5 for one value; far less keeps the server's memory small. */
-export const SERVER_RANGE_BYTES_MAX: number = 16 * 1024 * 1024;
 
 /**
  * The COPY text is constant and the paths travel by set_config: the server's log and pg_stat_statements see one

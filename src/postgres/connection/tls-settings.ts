@@ -4,18 +4,11 @@ import type { KeywordValues } from './connection-keywords.ts';
 import type { ConnectionSources } from './connection-sources.ts';
 import { oneOf, wholeNumber } from './keyword-values.ts';
 
-export const SSL_MODES = [
-  'disable',
-  'allow',
-  'prefer',
-  'require',
-  'verify-ca',
-  'verify-full',
-] as const;
+const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof SSL_MODES)[number];
 
 const TLS_VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
-export type TlsVersion = (typeof TLS_VERSIONS)[number];
+type TlsVersion = (typeof TLS_VERSIONS)[number];
 
 /** Everything about encryption; paths are absolute or as the user wrote them, read when a session opens. */
 export type TlsSettings = {
