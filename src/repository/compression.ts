@@ -1,16 +1,64 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { ZstdContext } from './zstd-context.ts';
 
-/** zstd level when nothing else is asked; measured in docs/decisions. */
+/** zstd level when nothing else is asked; measured in docs/decisions/2026-11-23-zstd-level.md. */
 export const COMPRESSION_LEVEL_DEFAULT = 1;
 export const COMPRESSION_LEVEL_MAX = 19;
 
-/**
- * One zstd frame. `chunkSize` at least the input's size keeps Node from growing its output buffer in small steps,
- * which costs a tenth of the speed.
- */
+/** Inputs up to this size share one output buffer per thread: frames and blocks are smaller; larger ones are rare. */
+const SCRATCH_INPUT_MAX: number = 1024 * 1024;
+
+/** One per thread, like every module. */
+const compressors = new Map<number, ZstdContext>();
+let decompressor: ZstdContext | null = null;
+let scratch: Buffer = Buffer.alloc(0);
+
+/** One zstd frame. */
 export function compress(plain: Uint8Array, level: number): Buffer {
+  return Buffer.from(compressToScratch(plain, level));
+}
+
+/** As {@link compress}, but the result is a view that is valid only until this thread compresses again. */
+export function compressToScratch(plain: Uint8Array, level: number): Uint8Array {
+  const context = plain.length <= SCRATCH_INPUT_MAX ? compressorOf(level) : null;
+  if (context === null) return compressOnce(plain, level);
+  const bound = compressedBytesMax(plain.length);
+  if (scratch.length < bound) scratch = Buffer.allocUnsafeSlow(bound);
+  const length = context.run(plain, scratch);
+  if (length !== null) return scratch.subarray(0, length);
+  compressors.delete(level);
+  context.close();
+  return compressOnce(plain, level);
+}
+
+/** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
+export function decompress(stored: Uint8Array, plainBytes: number): Buffer {
+  decompressor ??= ZstdContext.decompressor();
+  if (decompressor !== null) {
+    const plain = Buffer.allocUnsafeSlow(Math.max(plainBytes, 1));
+    const length = decompressor.run(stored, plain);
+    if (length === plainBytes) return plain.subarray(0, length);
+    // A context that met damage is not asked again, and does not judge: a fresh one does.
+    decompressor.close();
+    decompressor = null;
+  }
+  return zstdDecompressSync(stored, {
+    chunkSize: Math.max(plainBytes, 64),
+    maxOutputLength: Math.max(plainBytes, 64),
+  });
+}
+
+function compressorOf(level: number): ZstdContext | null {
+  const kept = compressors.get(level);
+  if (kept !== undefined) return kept;
+  const made = ZstdContext.compressor(level);
+  if (made !== null) compressors.set(level, made);
+  return made;
+}
+
+function compressOnce(plain: Uint8Array, level: number): Buffer {
   return zstdCompressSync(plain, {
-    chunkSize: plain.length + 1024,
+    chunkSize: compressedBytesMax(plain.length),
     params: {
       [constants.ZSTD_c_compressionLevel]: level,
       [constants.ZSTD_c_contentSizeFlag]: 1,
@@ -18,10 +66,7 @@ export function compress(plain: Uint8Array, level: number): Buffer {
   });
 }
 
-/** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
-export function decompress(stored: Uint8Array, plainBytes: number): Buffer {
-  return zstdDecompressSync(stored, {
-    chunkSize: Math.max(plainBytes, 64),
-    maxOutputLength: Math.max(plainBytes, 64),
-  });
+/** `ZSTD_COMPRESSBOUND` (zstd.h), rounded up: with an output this large zstd writes straight into it. */
+function compressedBytesMax(plainBytes: number): number {
+  return plainBytes + (plainBytes >>> 8) + 1024;
 }

@@ -18,7 +18,7 @@
  * | 64 | | content |
  */
 import { blake3, crc32c } from '../lib/hashing.ts';
-import { compress, decompress } from './compression.ts';
+import { compressToScratch, decompress } from './compression.ts';
 import { damaged } from './object-header.ts';
 
 export const PAGE_BYTES = 8192;
@@ -45,6 +45,7 @@ export type FrameHeader = {
 export type EncodedFrame = {
   readonly header: FrameHeader;
   readonly headerBytes: Buffer;
+  /** A view on reused memory or on the plain bytes: copy it before this thread encodes the next frame. */
   readonly content: Uint8Array;
 };
 
@@ -57,9 +58,9 @@ export type NewFrame = {
 
 /** Compresses and hashes; stores the plain bytes where compressing does not help. */
 export function encodeFrame(frame: NewFrame): EncodedFrame {
-  const compressed = compress(frame.plain, frame.level);
+  const compressed = compressToScratch(frame.plain, frame.level);
   const helps = compressed.length < frame.plain.length;
-  const content = helps ? compressed : Uint8Array.from(frame.plain);
+  const content = helps ? compressed : frame.plain;
   const header: FrameHeader = {
     storedBytes: content.length,
     plainBytes: frame.plain.length,

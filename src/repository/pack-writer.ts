@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
-import { encodeFrame, FRAME_HEADER_BYTES, type EncodedFrame } from './frame.ts';
+import { encodeFrame, FRAME_HEADER_BYTES } from './frame.ts';
 import { encodeObjectHeader, OBJECT_HEADER_BYTES } from './object-header.ts';
 import { PackIndexBuilder, type FrameRun } from './pack-index.ts';
 
@@ -69,13 +69,16 @@ export class PackWriter {
   /** Compresses and appends one frame; answers its number in this pack. */
   async add(content: PackContent): Promise<number> {
     assert(content.pageHashes.length === content.pageCount * 8, 'one hash per page');
+    // Stored content is never longer than plain. With room made before, nothing runs between encoding and copying.
+    await this.#makeRoom(FRAME_HEADER_BYTES + content.plain.length);
     const frame = encodeFrame({
       plain: content.plain,
       pageCount: content.pageCount,
       number: this.#index.frameCount,
       level: this.#level,
     });
-    await this.#appendFrame(frame);
+    this.#put(frame.headerBytes);
+    this.#put(frame.content);
     this.#index.add(frame.header, content.runs, content.pageHashes);
     this.#plainBytes += content.plain.length;
     return frame.header.number;
@@ -99,19 +102,22 @@ export class PackWriter {
     await this.#writer.abort();
   }
 
-  async #appendFrame(frame: EncodedFrame): Promise<void> {
-    await this.#append(frame.headerBytes);
-    await this.#append(frame.content);
+  async #makeRoom(bytes: number): Promise<void> {
+    if (this.#partBytes + bytes > PART_BYTES) await this.#flush();
+  }
+
+  /** Copies into the open part, which has room for it. */
+  #put(bytes: Uint8Array): void {
+    this.#part.set(bytes, this.#partBytes);
+    this.#partBytes += bytes.length;
   }
 
   async #append(bytes: Uint8Array): Promise<void> {
-    let taken = 0;
-    while (taken < bytes.length) {
-      const count = Math.min(bytes.length - taken, PART_BYTES - this.#partBytes);
-      this.#part.set(bytes.subarray(taken, taken + count), this.#partBytes);
-      this.#partBytes += count;
-      taken += count;
+    for (let taken = 0; taken < bytes.length;) {
       if (this.#partBytes === PART_BYTES) await this.#flush();
+      const count = Math.min(bytes.length - taken, PART_BYTES - this.#partBytes);
+      this.#put(bytes.subarray(taken, taken + count));
+      taken += count;
     }
   }
 
