@@ -1,0 +1,140 @@
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import {
+  expectedWal,
+  fixtureSegment,
+  FIXTURE_SEGMENT_BYTES,
+} from '../../test/fixtures/wal/load.ts';
+import { makeFixtureArchive, type FixtureArchive } from '../../test/support/stored-wal.ts';
+import { toLsn, type Lsn } from '../postgres/lsn.ts';
+import { formatSegmentName } from '../postgres/segment-name.ts';
+import { toTimelineId } from '../postgres/timeline-id.ts';
+import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
+import { describeSegment, type SegmentFacts } from '../postgres/wal/segment-facts.ts';
+import { walKeys } from '../repository/layout.ts';
+import { nameOfIncarnation } from '../repository/repository.ts';
+import { storeWalObject } from '../repository/wal-object.ts';
+import { resolveTarget } from './time-index.ts';
+import { readIndex, sealIndexes } from './wal-index.ts';
+import { readWalInventory } from './wal-inventory.ts';
+
+const MAJOR = 18;
+const SIZE = FIXTURE_SEGMENT_BYTES;
+const TIMELINE = toTimelineId(1);
+const FIRST = 300;
+const LAST = 800;
+/** Commit times: one commit a segment, one second apart. */
+const timeOf = (number: number): number => number * 1_000_000;
+const startOf = (number: number): Lsn => toLsn(BigInt(number * SIZE));
+
+let archive: FixtureArchive;
+
+/** Facts of a segment that holds one commit and nothing that reaches over its borders. */
+function factsOf(base: SegmentFacts, number: number): SegmentFacts {
+  const startLsn = startOf(number);
+  return {
+    ...base,
+    name: formatSegmentName({ timeline: TIMELINE, number: BigInt(number) }, SIZE),
+    startLsn,
+    validEnd: startOf(number + 1),
+    end: 'full',
+    firstRecordLsn: toLsn(startLsn + 40n),
+    firstRecordPrev: toLsn(startOf(number - 1) + 40n),
+    lastRecordLsn: toLsn(startLsn + 40n),
+    timelines: { first: 1, last: 1 },
+    head: undefined,
+    tail: undefined,
+    stop: undefined,
+    index: {
+      transactions: {
+        count: 1,
+        beginOffsets: Uint32Array.of(40),
+        endOffsets: Uint32Array.of(SIZE),
+        timesUs: Float64Array.of(timeOf(number)),
+        xids: Uint32Array.of(number),
+        kinds: Uint8Array.of(0),
+      },
+      restorePoints: [],
+      checkpoints: [],
+      events: [],
+      omittedCount: 0,
+    },
+  };
+}
+
+beforeAll(async () => {
+  archive = await makeFixtureArchive(MAJOR);
+  const [name = ''] = expectedWal(MAJOR).segments;
+  const base = describeSegment(fixtureSegment(MAJOR, name), { name, segmentBytes: SIZE });
+  const { server, incarnation } = archive.scope;
+  const place = { server, incarnation: nameOfIncarnation(incarnation), timeline: TIMELINE };
+  for (let number = FIRST; number <= LAST; number += 1) {
+    const facts = factsOf(base, number);
+    await storeWalObject(archive.store, {
+      key: walKeys.segment(place, facts.name),
+      kind: 'wal-segment',
+      plain: Buffer.from(String(number)),
+      facts: encodeSegmentFacts(facts),
+      level: 1,
+    });
+  }
+});
+
+async function findTime(
+  timeUs: number,
+): Promise<{ readonly recordLsn: Lsn | null; readonly reads: number }> {
+  const spy = vi.spyOn(archive.store, 'read');
+  try {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    const startLsn = startOf(FIRST);
+    const found = await resolveTarget(archive.store, inventory, {
+      target: { kind: 'time', timeUs, inclusive: true },
+      search: { timeline: TIMELINE, startLsn, stopLsn: startLsn },
+    });
+    return { recordLsn: found.reached ? found.recordLsn : null, reads: spy.mock.calls.length };
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+describe('sealed indexes', () => {
+  test('cover whole blocks of 256 segments, once', async () => {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    expect(await sealIndexes(archive.store, inventory)).toBe(1);
+    const after = await readWalInventory(archive.store, archive.scope);
+    expect(after.timelines.get(TIMELINE)?.indexes).toMatchObject([{ first: 512n, last: 767n }]);
+    expect(await sealIndexes(archive.store, after)).toBe(0);
+  });
+
+  test('say of each segment what the segment says', async () => {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    const [index] = inventory.timelines.get(TIMELINE)?.indexes ?? [];
+    if (index === undefined) throw new Error('no index');
+    const summaries = await readIndex(archive.store, index);
+    expect(summaries.size).toBe(256);
+    expect([...summaries.values()][10]).toMatchObject({
+      startLsn: startOf(522),
+      joined: true,
+      transactions: { minUs: timeOf(522), maxUs: timeOf(522), minXid: 522, maxXid: 522, count: 1 },
+      lastRecord: { lsn: startOf(522) + 40n },
+    });
+  });
+
+  test('answer for their segments, so that these need not be read', async () => {
+    const { recordLsn, reads } = await findTime(timeOf(700));
+    expect(recordLsn).toBe(toLsn(startOf(701) + 40n));
+    expect(reads).toBeLessThan(512 - FIRST + 10);
+  });
+
+  test('that are damaged cost time and change no answer', async () => {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    const key = inventory.timelines.get(TIMELINE)?.indexes[0]?.key ?? '';
+    const stored = await archive.store.get(key, 1 << 26);
+    const broken = Buffer.from(stored);
+    broken.writeUInt8(broken.readUInt8(200) ^ 1, 200);
+    await archive.store.delete(key);
+    await archive.store.put(key, broken);
+    const { recordLsn, reads } = await findTime(timeOf(700));
+    expect(recordLsn).toBe(toLsn(startOf(701) + 40n));
+    expect(reads).toBeGreaterThan(701 - FIRST);
+  });
+});
