@@ -9,8 +9,6 @@ import {
 } from '../../../test/support/cluster.ts';
 import { sleep } from '../../lib/sleep.ts';
 import { hasCode, WalnutError } from '../../lib/walnut-error.ts';
-import { openReplicationConnection } from '../replication/replication-connection.ts';
-import { identifySystem } from '../replication/commands.ts';
 import { readConnectionSettings, type ConnectionSettings } from './connection-settings.ts';
 import type { ConnectionSources } from './connection-sources.ts';
 import { sqlStateOf } from './error-mapping.ts';
@@ -47,11 +45,7 @@ describe.each([13, 18] as const)('sessions with PostgreSQL %i', (major) => {
   beforeAll(async () => {
     cluster = await testCluster({
       major,
-      hbaLines: [
-        'host replication nohba 127.0.0.1/32 reject',
-        'host postgres nohba 127.0.0.1/32 scram-sha-256',
-        'host all,replication outsider 127.0.0.1/32 reject',
-      ],
+      hbaLines: ['host all,replication outsider 127.0.0.1/32 reject'],
     });
     const rules = [
       'statement_timeout = 100',
@@ -65,7 +59,6 @@ describe.each([13, 18] as const)('sessions with PostgreSQL %i', (major) => {
       [
         ...rules.map((rule) => `alter role walnut set ${rule}`),
         `create role plain login password '${TEST_PASSWORD}'`,
-        `create role nohba login replication password '${TEST_PASSWORD}'`,
         `create role outsider login password '${TEST_PASSWORD}'`,
         `create role sleeper nologin password '${TEST_PASSWORD}'`,
         `create role limited login connection limit 0 password '${TEST_PASSWORD}'`,
@@ -88,13 +81,6 @@ describe.each([13, 18] as const)('sessions with PostgreSQL %i', (major) => {
       `SELECT current_setting('DateStyle') AS style, current_setting('client_encoding') AS encoding`,
     );
     expect(row).toEqual({ style: expect.stringMatching(/^ISO/) as string, encoding: 'UTF8' });
-    await session.close();
-  });
-
-  test('nor a physical replication connection that waits', async () => {
-    const { session } = await openReplicationConnection(settingsOf(cluster), options);
-    await sleep(700);
-    expect((await identifySystem(session)).timeline).toBe(1);
     await session.close();
   });
 
@@ -189,30 +175,6 @@ describe.each([13, 18] as const)('sessions with PostgreSQL %i', (major) => {
   test('a missing database shows its fix', async () => {
     const error = await failure(openSession(settingsOf(cluster), { ...options, database: 'nix' }));
     expect(error.hint).toContain('Name a database');
-  });
-
-  test('a role without REPLICATION gets the statement to run', async () => {
-    const error = await failure(openReplicationConnection(settingsOf(cluster, 'plain'), options));
-    expect(error).toMatchObject({ code: 'permission' });
-    expect(error.hint).toContain('ALTER ROLE plain REPLICATION;');
-  });
-
-  test('without a replication line in pg_hba.conf replication runs over a database', async () => {
-    const connection = await openReplicationConnection(settingsOf(cluster, 'nohba'), options);
-    expect(connection).toMatchObject({
-      kind: 'database',
-      fallback: expect.stringContaining('no replication line') as string,
-    });
-    expect((await identifySystem(connection.session)).database).toBe('postgres');
-    await connection.session.close();
-  });
-
-  test('with no line at all the replication line is shown', async () => {
-    await cluster.sql('alter role outsider replication');
-    const error = await failure(
-      openReplicationConnection(settingsOf(cluster, 'outsider'), options),
-    );
-    expect(error.hint).toContain('replication   outsider   127.0.0.1/32   scram-sha-256');
   });
 });
 
