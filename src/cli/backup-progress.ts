@@ -1,7 +1,6 @@
 import type { BackupProgress } from '../backup/progress.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import type { Output } from './render/output.ts';
-import { renderBytes } from './render/units.ts';
 
 /** A backup's progress on a terminal: notes as lines, the copy as a bar. */
 export function showBackupProgress(output: Output): BackupProgress {
@@ -16,9 +15,8 @@ export function showBackupProgress(output: Output): BackupProgress {
       expectedBytes = facts.expectedBytes;
       bar.relabel(`copying ${facts.id}`);
     },
-    copied: (bytes, storedBytes) => {
+    copied: (bytes) => {
       readBytes += bytes;
-      bar.relabel(`copying, ${renderBytes(storedBytes)} stored`);
       bar.update(readBytes, expectedBytes === null ? null : Math.max(expectedBytes, readBytes));
     },
     waitingForWal: (stopLsn) => bar.relabel(`waiting for WAL up to ${formatLsn(stopLsn)}`),
