@@ -55,16 +55,17 @@ function renderMissing({ missing }: InitDocument, { isReached }: InitRendering):
   return [lead, ...kinds.map((kind) => renderKind(missing, kind))].join('\n\n');
 }
 
-/** Reasons as SQL comments would be: what stands alone can be copied. */
+/** Reasons as comments of the place where the text goes, so that all of it can be copied. */
 function renderKind(
   missing: InitDocument['missing'],
   kind: InitDocument['missing'][number]['kind'],
 ): string {
   const lines = [`${HEADINGS[kind]}:`];
+  const comment = kind === 'sql' || kind === 'setting' ? '--' : '#';
   let told = '';
   for (const { text, reason, kind: own } of missing) {
     if (own !== kind) continue;
-    if (reason !== told) lines.push(`  -- ${reason}`);
+    if (reason !== told) lines.push(`  ${comment} ${reason}`);
     told = reason;
     lines.push(...text.split('\n').map((line) => `  ${line}`));
   }
