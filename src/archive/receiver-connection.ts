@@ -48,8 +48,8 @@ export type ReceiverConnectionOptions = WalDestination & {
   readonly onServerEnd: (end: Lsn) => void;
   readonly onFlushed: (lsn: Lsn) => void;
   readonly onIdle: (progress: ArchiveProgress) => Promise<void>;
-  /** Per timeline, the last whole segment that repository or spool hold. */
-  readonly lastWholeSegment: () => Promise<ReadonlyMap<number, bigint>>;
+  /** Per timeline, the segment before the first one to receive, from what repository and spool hold. */
+  readonly lastHeldSegments: () => Promise<ReadonlyMap<number, bigint>>;
 };
 
 type Begin = {
@@ -148,12 +148,12 @@ export class ReceiverConnection {
     identity: SystemIdentity,
   ): Promise<StartPosition> {
     const { connection, slot } = this.#options;
-    const last = await this.#options.lastWholeSegment();
+    const last = await this.#options.lastHeldSegments();
     const slotLsn = last.size > 0 ? null : await slotPosition(session, slot, connection);
     return decideStart({
       history,
       segmentBytes: this.#segmentBytes,
-      lastWholeSegment: (timeline) => last.get(timeline) ?? null,
+      lastSegment: (timeline) => last.get(timeline) ?? null,
       slotLsn: slotLsn ?? identity.flushLsn,
     });
   }

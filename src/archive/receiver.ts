@@ -9,7 +9,7 @@
  * - one receiver per server: it holds the server's WAL lease.
  */
 import { recordArchiveProgress } from '../catalog/archive-progress.ts';
-import { lastStoredSegment, readWalInventory } from '../catalog/wal-inventory.ts';
+import { readWalInventory } from '../catalog/wal-inventory.ts';
 import { sealIndexes } from '../catalog/wal-index.ts';
 import { Backoff } from '../lib/sleep.ts';
 import { hasCode, messageOf, type WalnutError } from '../lib/walnut-error.ts';
@@ -149,7 +149,7 @@ export class WalReceiver {
           await recordArchiveProgress(this.#options.store, this.#options, progress);
         },
         progressIntervalMs: PROGRESS_INTERVAL_MS,
-        lastWholeSegment: async () => this.#lastWholeSegments(spool),
+        lastHeldSegments: async () => this.#lastHeldSegments(spool),
       });
       try {
         await connection.run(signal);
@@ -176,17 +176,25 @@ export class WalReceiver {
     this.#backoff.reset();
   }
 
-  async #lastWholeSegments(spool: Spool): Promise<ReadonlyMap<number, bigint>> {
+  /** A segment that is held in part is received again from its start: what lies before it is held, or a recorded gap. */
+  async #lastHeldSegments(spool: Spool): Promise<ReadonlyMap<number, bigint>> {
+    const { walSegmentBytes } = this.#options.incarnation;
     const inventory = await readWalInventory(this.#options.store, this.#options);
     const last = new Map<number, bigint>();
-    for (const stored of inventory.timelines.values()) {
-      const whole = lastStoredSegment({ ...stored, open: [] });
-      if (whole !== null) last.set(stored.timeline, whole);
+    const note = (timeline: number, number: bigint): void => {
+      if ((last.get(timeline) ?? -1n) < number) last.set(timeline, number);
+    };
+    for (const { timeline, runs, open } of inventory.timelines.values()) {
+      for (const run of runs) note(timeline, run.last);
+      for (const { number } of open) note(timeline, number - 1n);
     }
-    const { walSegmentBytes } = this.#options.incarnation;
     for (const name of spool.completeNames) {
       const { timeline, number } = parseSegmentName(name, walSegmentBytes);
-      if ((last.get(timeline) ?? -1n) < number) last.set(timeline, number);
+      note(timeline, number);
+    }
+    for (const { name } of spool.partials) {
+      const { timeline, number } = parseSegmentName(name, walSegmentBytes);
+      note(timeline, number - 1n);
     }
     return last;
   }

@@ -19,7 +19,7 @@ function start(
   return decideStart({
     history,
     segmentBytes: SIZE,
-    lastWholeSegment: (timeline) => (last[timeline] === undefined ? null : BigInt(last[timeline])),
+    lastSegment: (timeline) => (last[timeline] === undefined ? null : BigInt(last[timeline])),
     slotLsn: toLsn(BigInt(slot)),
   });
 }

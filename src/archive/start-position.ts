@@ -8,8 +8,8 @@ export type StartRequest = {
   /** Of the timeline that the server is on. */
   readonly history: TimelineHistory;
   readonly segmentBytes: number;
-  /** The last whole segment that repository or spool hold of a timeline; null when they hold none. */
-  readonly lastWholeSegment: (timeline: TimelineId) => bigint | null;
+  /** The last segment of a timeline that need not be received; null when nothing of it is held. */
+  readonly lastSegment: (timeline: TimelineId) => bigint | null;
   /** Where the slot begins to keep WAL, for a server of which nothing is held yet. */
   readonly slotLsn: Lsn;
 };
@@ -21,14 +21,14 @@ export type StartPosition = {
 };
 
 /**
- * The segment after the last whole one that is held on the server's history; the slot's position counts only when nothing
+ * The segment after the last one that is held on the server's history; the slot's position counts only when nothing
  * is. A timeline's segments from the one of its switch point on belong to the next timeline.
  */
 export function decideStart(request: StartRequest): StartPosition {
-  const { history, segmentBytes, lastWholeSegment } = request;
+  const { history, segmentBytes, lastSegment } = request;
   for (const timeline of timelinesOf(history).toReversed()) {
     const extent = extentOf(history, timeline);
-    const last = lastWholeSegment(timeline);
+    const last = lastSegment(timeline);
     if (extent === null || last === null) continue;
     // Whole segments from before the branch point are copies of the parent's that its own server archived.
     if (last < segmentNumberAt(extent.start, segmentBytes)) continue;

@@ -1,5 +1,5 @@
 /** The receiver on real servers. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { gapsOf, readWalInventory, type WalInventory } from '../../src/catalog/wal-inventory.ts';
@@ -138,14 +138,18 @@ describe('wal receive', () => {
     await running.stop();
   });
 
-  test('makes a lost slot again and goes on without a gap while the server still has the WAL', async () => {
+  test('goes on without a gap after slot and spool are lost, while the server still has the WAL', async () => {
     const cluster = await startCluster({ major: 18, settings: { wal_keep_size: '256MB' } });
     const archive = await makeTestArchive(cluster);
     const first = startReceiver(cluster, archive);
     await first.receiver.streaming;
     await first.stop();
     await cluster.sql("select pg_drop_replication_slot('walnut_shop')");
+    // The spool is lost as well: the pieces in the repository tell where to go on.
+    await rm(archive.spoolFolder, { recursive: true });
     await populate(cluster);
+    // The new slot keeps WAL from here on only.
+    await cluster.sql('checkpoint');
     const second = startReceiver(cluster, archive);
     await waitForWal(archive, await cluster.value('select pg_current_wal_flush_lsn()::text'));
     await second.stop();
