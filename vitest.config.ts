@@ -1,8 +1,10 @@
 import { defineConfig } from 'vitest/config';
+import { PlainSummary } from './test/support/plain-summary.ts';
 
 /** `unit` runs anywhere in seconds; `postgresql` starts real servers (`*.pg.test.ts`). */
 export default defineConfig({
   test: {
+    reporters: ['default', new PlainSummary()],
     projects: [
       {
         test: {
