@@ -139,16 +139,23 @@ describe('wal receive', () => {
   });
 
   test('goes on without a gap after slot and spool are lost, while the server still has the WAL', async () => {
-    const cluster = await startCluster({ major: 18, settings: { wal_keep_size: '256MB' } });
+    // The first segment is not full when the receiver first stops: only pieces are stored.
+    const cluster = await startCluster({
+      major: 18,
+      initdb: { walSegmentMegabytes: 16 },
+      settings: { wal_keep_size: '256MB' },
+    });
     const archive = await makeTestArchive(cluster);
     const first = startReceiver(cluster, archive);
     await first.receiver.streaming;
+    await waitForWal(archive, await cluster.value('select pg_current_wal_flush_lsn()::text'));
     await first.stop();
     await cluster.sql("select pg_drop_replication_slot('walnut_shop')");
     // The spool is lost as well: the pieces in the repository tell where to go on.
     await rm(archive.spoolFolder, { recursive: true });
     await populate(cluster);
-    // The new slot keeps WAL from here on only.
+    // The new slot keeps WAL from a later segment on only.
+    await cluster.sql('select pg_switch_wal()');
     await cluster.sql('checkpoint');
     const second = startReceiver(cluster, archive);
     await waitForWal(archive, await cluster.value('select pg_current_wal_flush_lsn()::text'));
