@@ -47,6 +47,7 @@ ${sections.join('\n\n')}
   processes, sampled 20 times a second. **Stored MB** leaves WAL out.
 * The tables hold prose, numbers, times, uuids and JSON with dead rows and indexes (\`bench/mixed-tables.ts\`), not the filler of pgbench,
   which compresses thirty to one and hides what compression costs.
+* With a load average above the number of cores others were at work: then believe CPU seconds and stored bytes, not seconds.
 * Each restored copy is compared with the cluster's size, file bytes for file bytes, and is not started.
 
 To repeat it: \`npm run bench -- --help\`.
@@ -98,17 +99,24 @@ function row(
 
 /** The ratio of each repetition, then their median: what slows a round down slows both down. */
 function ratioLine(input: ReportInput, level: number, operation: Operation): string {
-  const ratios = Array.from({ length: input.options.repetitions }, (_, repetition) => {
-    const seconds = (contender: string): number | undefined =>
-      input.runs.find(
-        (run) =>
-          run.contender === contender && run.level === level && run.repetition === repetition,
-      )?.[operation].seconds;
-    const [ours, theirs] = [seconds(SUBJECT), seconds(REFERENCE)];
-    return ours === undefined || theirs === undefined ? [] : [theirs / ours];
-  }).flat();
-  if (ratios.length === 0) return '';
-  return `\nWalnut's throughput is ${median(ratios).toFixed(2)} × pgBackRest's (median of the repetitions' ratios).`;
+  const ratioOf = (cost: (measurement: Measurement) => number): number => {
+    const ratios = Array.from({ length: input.options.repetitions }, (_, repetition) => {
+      const costOf = (contender: string): number | undefined => {
+        const run = input.runs.find(
+          (one) =>
+            one.contender === contender && one.level === level && one.repetition === repetition,
+        );
+        return run === undefined ? undefined : cost(run[operation]);
+      };
+      const [ours, theirs] = [costOf(SUBJECT), costOf(REFERENCE)];
+      return ours === undefined || theirs === undefined ? [] : [ours / theirs];
+    }).flat();
+    return ratios.length === 0 ? Number.NaN : median(ratios);
+  };
+  const seconds = ratioOf((measurement) => measurement.seconds);
+  if (Number.isNaN(seconds)) return '';
+  const cpu = ratioOf((measurement) => measurement.cpuSeconds + measurement.serverCpuSeconds);
+  return `\nWalnut takes ${seconds.toFixed(2)} × pgBackRest's time and ${cpu.toFixed(2)} × its CPU, the server's included (medians of the repetitions' ratios).`;
 }
 
 function median(values: readonly number[]): number {
