@@ -1,6 +1,8 @@
 /** Copies a cluster by one `BASE_BACKUP`: for a role that may replicate and nothing else. */
+import { isAbsolute } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { CONTROL_FILE_PATH, isControlFileTorn } from '../postgres/cluster/control-file.ts';
+import { formatTablespaceMap } from '../postgres/cluster/tablespace-map.ts';
 import { openReplicationConnection } from '../postgres/replication/replication-connection.ts';
 import {
   streamBaseBackup,
@@ -102,7 +104,8 @@ async function receive(
     const result = await streaming;
     await tasks.finish();
     const running = requireCopy(copy);
-    return { ...(await running.finish()), ...keptFiles(tasks), result };
+    const files = await running.finish();
+    return { ...files, ...keptFiles(context, tasks), result };
   } finally {
     await (copy as FileCopy | null)?.workers.terminate();
   }
@@ -134,7 +137,17 @@ function newCopy(context: BackupContext, start: WalPosition, tasks: StreamTasks)
   );
 }
 
-function streamOptions({ options, id }: BackupContext): Parameters<typeof streamBaseBackup>[1] {
+/**
+ * 15 leaves in-place tablespaces (a developer option) out of a base backup with TABLESPACE_MAP; without it they come as
+ * plain folders among the data directory's files, and the map is made here.
+ */
+function hidesTablespaces({ connected }: BackupContext): boolean {
+  const isInPlace = connected.facts.tablespaces.some(({ location }) => !isAbsolute(location));
+  return isInPlace && connected.majorVersion < 16;
+}
+
+function streamOptions(context: BackupContext): Parameters<typeof streamBaseBackup>[1] {
+  const { options, id } = context;
   const rate = options.rateBytesPerSecond;
   const maxRateKb = rate === null ? null : Math.min(1_048_576, Math.max(32, Math.floor(rate / KB)));
   return {
@@ -142,12 +155,14 @@ function streamOptions({ options, id }: BackupContext): Parameters<typeof stream
     fastCheckpoint: options.checkpoint === 'fast',
     maxRateKb,
     manifestChecksums: null,
+    tablespaceMap: !hidesTablespaces(context),
   };
 }
 
-function keptFiles({
-  kept,
-}: StreamTasks): Pick<CopiedCluster, 'controlFile' | 'backupLabel' | 'tablespaceMap'> {
+function keptFiles(
+  context: BackupContext,
+  { kept }: StreamTasks,
+): Pick<CopiedCluster, 'controlFile' | 'backupLabel' | 'tablespaceMap'> {
   const controlFile = kept.get(CONTROL_FILE_PATH);
   const backupLabel = kept.get('backup_label');
   if (controlFile === undefined || backupLabel === undefined || isControlFileTorn(controlFile)) {
@@ -159,5 +174,10 @@ function keptFiles({
       },
     );
   }
-  return { controlFile, backupLabel, tablespaceMap: kept.get('tablespace_map') ?? Buffer.alloc(0) };
+  return { controlFile, backupLabel, tablespaceMap: kept.get('tablespace_map') ?? mapOf(context) };
+}
+
+function mapOf({ connected }: BackupContext): Buffer {
+  const outside = connected.facts.tablespaces.filter(({ location }) => isAbsolute(location));
+  return Buffer.from(formatTablespaceMap(outside, connected.majorVersion), 'utf8');
 }

@@ -72,7 +72,8 @@ export class StreamTasks {
     const path = `${this.#prefix}${entry.path}`;
     if (entry.kind === 'file') {
       await this.#beginFile(path, entry);
-    } else {
+    } else if (entry.kind === 'directory') {
+      // Links of tablespaces are left to the archives they lead to, which bring a folder in their place.
       await this.#addItem(directory(path, entry.mode & 0o777));
     }
   }

@@ -155,7 +155,18 @@ async function resolveFrom(
   { backup, timeline }: Candidate,
 ): Promise<TargetResolution> {
   const { startLsn, stopLsn } = backup;
-  if (wish.target.kind === 'immediate') return consistency(inventory, { backup, timeline });
+  if (wish.target.kind === 'immediate') {
+    const end = consistency(inventory, { backup, timeline });
+    if (!end.reached) return end;
+    const last = await resolveTarget(store, inventory, {
+      target: { kind: 'latest' },
+      search: { timeline, startLsn, stopLsn },
+    });
+    // PostgreSQL notices that the cluster is consistent when it reads the next record. Where the stored WAL ends with the
+    // backup (from a standby of an idle primary) there is none, and recovery would end FATAL: the last record is named.
+    if (!last.reached || last.recordLsn >= stopLsn) return end;
+    return { ...end, by: 'end-of-wal', recordLsn: last.recordLsn };
+  }
   return await resolveTarget(store, inventory, {
     target: wish.target,
     search: { timeline, startLsn, stopLsn },
@@ -194,7 +205,8 @@ function endOf(
   { target }: Wish,
   resolution: Extract<TargetResolution, { reached: true }>,
 ): RecoveryEnd {
-  const by = target.kind === 'immediate' ? 'consistency' : resolution.by;
+  const isOpen = target.kind === 'immediate' && resolution.by === 'record';
+  const by = isOpen ? 'consistency' : resolution.by;
   const { timeline, stopTimeline, neededLsn, lastSegment, lastCommit, recordLsn } = resolution;
   return { timeline, stopTimeline, neededLsn, lastSegment, lastCommit, recordLsn, by };
 }

@@ -87,9 +87,13 @@ const HBA_LINES = [
   'host   all          all  ::1/128       scram-sha-256',
 ];
 
-/** Everybody may be the role of the same name; the owner of the files, who can do anything, also the superuser. */
+/** Everybody may be the role of the same name; the owner of the files and root, who can do anything, also the superuser. */
 function identLines({ owner, superuser }: MinimalConfigurationOptions): string[] {
-  return ['walnut  /^(.*)$  \\1', `walnut  ${identField(owner)}  ${identField(superuser)}`];
+  return [
+    'walnut  /^(.*)$  \\1',
+    `walnut  ${identField(owner)}  ${identField(superuser)}`,
+    `walnut  "root"  ${identField(superuser)}`,
+  ];
 }
 
 function identField(name: string): string {
