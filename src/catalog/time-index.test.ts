@@ -221,10 +221,12 @@ describe('latest', () => {
     const broken = await makeFixtureArchive(MAJOR);
     const [first = '', , ...rest] = EXPECTED.segments;
     await broken.pushFixtures([first, ...rest.slice(0, 2)]);
-    const found = await resolve({ kind: 'latest' }, { timeline: 1, from: broken });
-    expect(found).toMatchObject({
-      reached: true,
-      lastSegment: first,
+    const hole = { timeline: 1, start: START + 1048576n, end: START + 2n * 1048576n };
+    expect(await resolve({ kind: 'latest' }, { timeline: 1, from: broken })).toMatchObject({
+      reached: false,
+      reason: 'hole',
+      hole,
+      reachableLsn: hole.start,
     });
     const { lsn = toLsn(0n) } = ENDS.findLast((end) => end.lsn < START + 3n * 1048576n) ?? {};
     expect(
@@ -232,7 +234,7 @@ describe('latest', () => {
     ).toMatchObject({
       reached: false,
       reason: 'hole',
-      hole: { timeline: 1, start: START + 1048576n, end: START + 2n * 1048576n },
+      hole,
     });
   });
 });

@@ -142,6 +142,8 @@ class TargetLookup {
       case 'latest':
         break;
     }
+    // What lies behind a hole is later than its edge: "latest" would quietly be an earlier moment, and be promoted there.
+    if (this.#path.hole !== null) return this.#unreached('hole', null);
     return this.#resolveEnd();
   }
 
