@@ -14,8 +14,8 @@ import { createFilesystemFolder } from '../storage/filesystem/filesystem-store.t
 import type { ObjectStore, StoreDescription } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 
-/** What a folder may hold and still count as empty: file systems make it, and a killed `init` leaves the others. */
-const NO_CONTENT: ReadonlySet<string> = new Set(['lost+found', 'tmp', '.spool']);
+/** What a folder may hold and still count as empty: file systems make one, a killed `init` leaves the other. */
+const NO_CONTENT: ReadonlySet<string> = new Set(['lost+found', 'tmp']);
 
 export type PreparedRepository = { readonly store: ObjectStore; readonly created: boolean };
 
@@ -29,7 +29,7 @@ export async function prepareRepository(
   const { path } = description;
   await createFilesystemFolder(description);
   const names = await readdir(path);
-  const isForeign = !names.includes(DESCRIPTOR_KEY) && names.some((name) => !NO_CONTENT.has(name));
+  const isForeign = !names.includes(DESCRIPTOR_KEY) && names.some((name) => isContent(name));
   if (isForeign) {
     throw new WalnutError('config', `make a repository in ${path}: the folder is not empty`, {
       hint: 'Name an empty or a new folder. If a repository was there, its walnut.json is lost: run `walnut verify`.',
@@ -45,6 +45,11 @@ export async function prepareRepository(
     await store.close();
     throw error;
   }
+}
+
+/** No key begins with a dot. A service account's home is often its repository, and holds `.cache` and `.pgpass`. */
+function isContent(name: string): boolean {
+  return !name.startsWith('.') && !NO_CONTENT.has(name);
 }
 
 export type IncarnationRequest = {
