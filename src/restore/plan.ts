@@ -175,9 +175,13 @@ function warningsOf(plan: Omit<RestorePlan, 'warnings'>): string[] {
     );
   }
   if (!content.hasConfiguration) {
+    const originals =
+      backup.manifest.externalFiles.length === 0
+        ? 'the originals could not be read when it was made'
+        : 'the saved originals come into the folder saved_configuration';
     warnings.push(
       'the backup holds no postgresql.conf (its configuration lies outside the data directory, as on Debian): a minimal ' +
-        'one is written; the saved originals come into the folder saved_configuration',
+        `one is written; ${originals}`,
     );
   }
   if (request.archiveMode === 'preserve') {
