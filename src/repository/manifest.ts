@@ -131,7 +131,7 @@ export async function loadManifest(
   let failure: WalnutError | undefined;
   for (const revision of revisions) {
     try {
-      return await readManifest(store, backupKeys.manifest(server, id, revision), revision);
+      return await readManifest(store, { server, id, revision });
     } catch (error) {
       if (!hasCode(error, 'object-damaged', 'object-missing')) throw error;
       failure ??= error;
@@ -141,13 +141,18 @@ export async function loadManifest(
   return null;
 }
 
-async function readManifest(
-  store: ObjectStore,
-  key: string,
-  revision: number,
-): Promise<StoredManifest> {
+type ManifestPlace = { readonly server: string; readonly id: BackupId; readonly revision: number };
+
+/** A manifest under another backup's key is a swapped object: its content is sound, and wrong here. */
+async function readManifest(store: ObjectStore, place: ManifestPlace): Promise<StoredManifest> {
+  const { server, id, revision } = place;
+  const key = backupKeys.manifest(server, id, revision);
   const stored = await store.get(key, MANIFEST_BYTES_MAX);
-  return { key, revision, storedBytes: stored.length, manifest: parseManifest(stored, key) };
+  const manifest = parseManifest(stored, key);
+  if (manifest.id !== id || manifest.server !== server) {
+    throw damaged(key, `it is the manifest of backup ${manifest.id} of server ${manifest.server}`);
+  }
+  return { key, revision, storedBytes: stored.length, manifest };
 }
 
 /** Checks and parses a stored manifest. Throws `object-damaged`. */

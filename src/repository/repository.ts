@@ -80,19 +80,35 @@ export async function readDescriptor(store: ObjectStore): Promise<RepositoryDesc
   }
 }
 
-/** The newest valid revision of a server's record, or null when the repository does not know the server. */
+/**
+ * The newest valid revision of a server's record, or null when the repository does not know the server. Throws
+ * `object-damaged` when there are revisions and none of them is valid.
+ */
 export async function readServerRecord(
   store: ObjectStore,
   server: string,
 ): Promise<ServerRecord | null> {
+  let failure: WalnutError | null = null;
+  for (const revision of (await recordRevisions(store, server)).toReversed()) {
+    const key = serverKeys.record(server, revision);
+    try {
+      return { ...parseRecord(await readJson(store, key, 'server'), key), revision };
+    } catch (error) {
+      if (!hasCode(error, 'object-damaged')) throw error;
+      failure ??= error;
+    }
+  }
+  if (failure !== null) throw failure;
+  return null;
+}
+
+/** Ascending. */
+async function recordRevisions(store: ObjectStore, server: string): Promise<number[]> {
   const names = await store.listFolder(serverKeys.folder(server));
-  const revisions = names
+  return names
     .filter((name) => name.startsWith('server-'))
-    .flatMap((name) => parseRevision(name) ?? []);
-  if (revisions.length === 0) return null;
-  const revision = Math.max(...revisions);
-  const record = await readJson(store, serverKeys.record(server, revision), 'server');
-  return { ...parseRecord(record, serverKeys.record(server, revision)), revision };
+    .flatMap((name) => parseRevision(name) ?? [])
+    .toSorted((first, second) => first - second);
 }
 
 /**
@@ -113,7 +129,8 @@ export async function addIncarnation(
     version: 1 as const,
     incarnations: [...(present?.incarnations ?? []), incarnation],
   };
-  const revision = (present?.revision ?? 0) + 1;
+  // Behind the newest name, damaged or not: nothing is ever overwritten.
+  const revision = ((await recordRevisions(store, server)).at(-1) ?? 0) + 1;
   await putSealed(store, serverKeys.record(server, revision), {
     kind: 'server',
     plain: Buffer.from(JSON.stringify(record)),

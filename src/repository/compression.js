@@ -1,0 +1,63 @@
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { ZstdContext } from './zstd-context.js';
+/** zstd level when nothing else is asked; measured in docs/decisions/2026-11-23-zstd-level.md. */
+export const COMPRESSION_LEVEL_DEFAULT = 1;
+export const COMPRESSION_LEVEL_MAX = 19;
+/** Inputs up to this size share one output buffer per thread: frames and blocks are smaller; larger ones are rare. */
+const SCRATCH_INPUT_MAX = 1024 * 1024;
+/** One per thread, like every module. */
+const compressors = new Map();
+let decompressor = null;
+let scratch = Buffer.alloc(0);
+/** One zstd frame. */
+export function compress(plain, level) {
+  return Buffer.from(compressToScratch(plain, level));
+}
+/** As {@link compress}, but the result is a view that is valid only until this thread compresses again. */
+export function compressToScratch(plain, level) {
+  const context = plain.length <= SCRATCH_INPUT_MAX ? compressorOf(level) : null;
+  if (context === null) return compressOnce(plain, level);
+  const bound = compressedBytesMax(plain.length);
+  if (scratch.length < bound) scratch = Buffer.allocUnsafeSlow(bound);
+  const length = context.run(plain, scratch);
+  if (length !== null) return scratch.subarray(0, length);
+  compressors.delete(level);
+  context.close();
+  return compressOnce(plain, level);
+}
+/** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
+export function decompress(stored, plainBytes) {
+  decompressor ??= ZstdContext.decompressor();
+  if (decompressor !== null) {
+    const plain = Buffer.allocUnsafeSlow(Math.max(plainBytes, 1));
+    const length = decompressor.run(stored, plain);
+    if (length === plainBytes) return plain.subarray(0, length);
+    // A context that met damage is not asked again, and does not judge: a fresh one does.
+    decompressor.close();
+    decompressor = null;
+  }
+  return zstdDecompressSync(stored, {
+    chunkSize: Math.max(plainBytes, 64),
+    maxOutputLength: Math.max(plainBytes, 64),
+  });
+}
+function compressorOf(level) {
+  const kept = compressors.get(level);
+  if (kept !== undefined) return kept;
+  const made = ZstdContext.compressor(level);
+  if (made !== null) compressors.set(level, made);
+  return made;
+}
+function compressOnce(plain, level) {
+  return zstdCompressSync(plain, {
+    chunkSize: compressedBytesMax(plain.length),
+    params: {
+      [constants.ZSTD_c_compressionLevel]: level,
+      [constants.ZSTD_c_contentSizeFlag]: 1,
+    },
+  });
+}
+/** `ZSTD_COMPRESSBOUND` (zstd.h), rounded up: with an output this large zstd writes straight into it. */
+function compressedBytesMax(plainBytes) {
+  return plainBytes + (plainBytes >>> 8) + 1024;
+}

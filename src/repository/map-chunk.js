@@ -1,0 +1,134 @@
+/**
+ * A chunk of a backup's map: files in byte order of their paths and, for each, where its content lies
+ * (docs/repository-format.md, "Map chunk").
+ *
+ * Plain form: varint version (1); varint pack count, each pack's key (varint length, UTF-8); varint file count; per
+ * file: path (shared prefix, suffix), u8 kind, varint mode, varint size in bytes, varint mtime in ms, then
+ * - relation: varint extent count; extent = varint block gap since the end of the extent before, varint pages, varint pack,
+ *   varint frame, varint position in the frame in pages;
+ * - file: 32 bytes BLAKE3 of the whole content; varint extent count; extent = varint bytes, varint pack, varint frame,
+ *   varint byte offset in the frame's plain content; extents follow each other without gaps;
+ * - directory: nothing; symbolic link: varint length and the target.
+ * Blocks of a relation that no extent covers are zero pages.
+ */
+import { BLAKE3_BYTES } from '../lib/hashing.js';
+import { ByteReader } from '../lib/byte-reader.js';
+import { ByteWriter } from '../lib/byte-writer.js';
+import { damaged } from './object-header.js';
+import { PathReader, PathWriter } from './path-coding.js';
+const CHUNK_VERSION = 1;
+const KINDS = ['relation', 'file', 'directory', 'link'];
+export function encodeMapChunk(entries) {
+  const packs = new Map();
+  const body = new ByteWriter(256 * 1024).varint(entries.length);
+  const paths = new PathWriter();
+  const packNumber = (key) => {
+    const known = packs.get(key) ?? packs.size;
+    packs.set(key, known);
+    return known;
+  };
+  for (const entry of entries) writeEntry(body, { entry, paths, packNumber });
+  const lead = new ByteWriter().varint(CHUNK_VERSION).varint(packs.size);
+  for (const key of packs.keys()) writeText(lead, key);
+  return Buffer.concat([lead.view(), body.view()]);
+}
+/** Reverses {@link encodeMapChunk}; throws `object-damaged` naming `key`. */
+export function decodeMapChunk(plain, key) {
+  try {
+    const reader = new ByteReader(plain);
+    if (reader.varint() !== CHUNK_VERSION) throw new RangeError('unknown chunk version');
+    const packs = Array.from({ length: reader.varint() }, () => readText(reader));
+    const paths = new PathReader();
+    const entries = [];
+    for (let left = reader.varint(); left > 0; left -= 1) {
+      entries.push(readEntry(reader, paths, packs));
+    }
+    if (reader.remaining !== 0) throw new RangeError('bytes after the last entry');
+    return entries;
+  } catch (error) {
+    throw damaged(key, 'its content is no map chunk', error);
+  }
+}
+function writeEntry(into, { entry, paths, packNumber }) {
+  paths.write(into, entry.path);
+  into.u8(KINDS.indexOf(entry.kind)).varint(entry.mode).varint(entry.sizeBytes);
+  into.varint(Math.max(0, Math.floor(entry.modifiedMs)));
+  if (entry.kind === 'relation') {
+    into.varint(entry.extents.length);
+    let end = 0;
+    for (const extent of entry.extents) {
+      into.varint(extent.firstBlock - end).varint(extent.pages);
+      into.varint(packNumber(extent.pack)).varint(extent.frame).varint(extent.position);
+      end = extent.firstBlock + extent.pages;
+    }
+  } else if (entry.kind === 'file') {
+    into.put(entry.hash).varint(entry.extents.length);
+    for (const extent of entry.extents) {
+      into.varint(extent.bytes).varint(packNumber(extent.pack));
+      into.varint(extent.frame).varint(extent.position);
+    }
+  } else if (entry.kind === 'link') {
+    writeText(into, entry.target);
+  }
+}
+function readEntry(reader, paths, packs) {
+  const path = paths.read(reader);
+  const kind = KINDS[reader.u8()];
+  const facts = {
+    path,
+    mode: reader.varint(),
+    sizeBytes: reader.varint(),
+    modifiedMs: reader.varint(),
+  };
+  switch (kind) {
+    case 'relation':
+      return { ...facts, kind, extents: readPageExtents(reader, packs) };
+    case 'file':
+      return {
+        ...facts,
+        kind,
+        hash: Uint8Array.from(reader.take(BLAKE3_BYTES)),
+        extents: readByteExtents(reader, packs),
+      };
+    case 'directory':
+      return { ...facts, kind };
+    case 'link':
+      return { ...facts, kind, target: readText(reader) };
+    case undefined:
+    default:
+      throw new RangeError('unknown kind of entry');
+  }
+}
+function readPageExtents(reader, packs) {
+  const extents = [];
+  let end = 0;
+  for (let left = reader.varint(); left > 0; left -= 1) {
+    const firstBlock = end + reader.varint();
+    const pages = reader.varint();
+    const pack = packAt(packs, reader.varint());
+    extents.push({ firstBlock, pages, pack, frame: reader.varint(), position: reader.varint() });
+    end = firstBlock + pages;
+  }
+  return extents;
+}
+function readByteExtents(reader, packs) {
+  const extents = [];
+  for (let left = reader.varint(); left > 0; left -= 1) {
+    const bytes = reader.varint();
+    const pack = packAt(packs, reader.varint());
+    extents.push({ bytes, pack, frame: reader.varint(), position: reader.varint() });
+  }
+  return extents;
+}
+function packAt(packs, number) {
+  const pack = packs[number];
+  if (pack === undefined) throw new RangeError('pack number out of range');
+  return pack;
+}
+function writeText(into, text) {
+  const bytes = Buffer.from(text, 'utf8');
+  into.varint(bytes.length).put(bytes);
+}
+function readText(reader) {
+  return Buffer.from(reader.take(reader.varint())).toString('utf8');
+}

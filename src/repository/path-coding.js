@@ -1,0 +1,31 @@
+/** Writes paths (UTF-8) as the length shared with the path before, then the rest: varint, varint, bytes. */
+export class PathWriter {
+  #previous = Buffer.alloc(0);
+  write(into, path) {
+    const bytes = Buffer.from(path, 'utf8');
+    let shared = 0;
+    while (
+      shared < bytes.length &&
+      shared < this.#previous.length &&
+      bytes[shared] === this.#previous[shared]
+    ) {
+      shared += 1;
+    }
+    into
+      .varint(shared)
+      .varint(bytes.length - shared)
+      .put(bytes.subarray(shared));
+    this.#previous = bytes;
+  }
+}
+/** Reverses {@link PathWriter}; throws `RangeError` for a prefix longer than the path before. */
+export class PathReader {
+  #previous = Buffer.alloc(0);
+  read(reader) {
+    const shared = reader.varint();
+    if (shared > this.#previous.length) throw new RangeError('path prefix is too long');
+    const suffix = reader.take(reader.varint());
+    this.#previous = Buffer.concat([this.#previous.subarray(0, shared), suffix]);
+    return this.#previous.toString('utf8');
+  }
+}
