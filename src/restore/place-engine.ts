@@ -3,11 +3,12 @@ import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { openIndexedFrame, readPackIndex, type PackIndex } from '../repository/pack-reader.ts';
 import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { collectYoungGarbage } from './collect-garbage.ts';
 import { frameRanges, READ_BYTES_MAX, type FrameRange } from './frame-ranges.ts';
-import type { PlaceWorkerSetup, WorkerTask } from './place-protocol.ts';
+import type { PlaceWorkerSetup } from './place-protocol.ts';
 import { readPlacements, type Placement } from './placement.ts';
 import type { PlaceTask } from './placement-sorter.ts';
-import { contentDiffers, settleFile, TargetFiles } from './target-files.ts';
+import { contentDiffers, TargetFiles } from './target-files.ts';
 
 /** Files named in an error; a bundle can hold thousands. */
 const NAMED_FILES_MAX = 20;
@@ -32,14 +33,7 @@ export class PlaceEngine {
   }
 
   /** Answers the bytes read from the repository. */
-  async run(task: WorkerTask): Promise<number> {
-    if (task.kind === 'place') return await this.#place(task);
-    this.#files.close();
-    for (const file of task.files) settleFile(file, this.#setup);
-    return 0;
-  }
-
-  async #place(task: PlaceTask): Promise<number> {
+  async run(task: PlaceTask): Promise<number> {
     const byFrame = groupByFrame(readPlacements(task.placements));
     const index = await this.#packIndex(task.pack).catch((error: unknown) => {
       throw explainDamage(error, `pack ${task.pack}`, [...byFrame.values()].flat());
@@ -56,6 +50,7 @@ export class PlaceEngine {
         const plain = openFrame(bytes, range, { key: task.pack, frame, placements });
         for (const placement of placements) this.#write(placement, plain);
       }
+      collectYoungGarbage();
       this.#keepRate();
     }
     return readBytes;

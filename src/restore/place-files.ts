@@ -3,30 +3,24 @@ import { chmod, chown } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
 import { blake3 } from '../lib/hashing.ts';
-import { CONTROL_FILE_PATH } from '../postgres/cluster/control-file.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
-import { readBackupMap, readMapChunk } from '../repository/backup-map.ts';
-import type { FileEntry, LinkEntry, MapEntry, RelationEntry } from '../repository/map-chunk.ts';
+import { readBackupMap } from '../repository/backup-map.ts';
+import type { FileEntry, LinkEntry, RelationEntry } from '../repository/map-chunk.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { FileOwner } from './file-owner.ts';
 import { fileFailure } from './file-failure.ts';
 import { locate, rootFolders, type Locations } from './locations.ts';
-import type { SettledFile, WorkerTask } from './place-protocol.ts';
-import { PlacementSorter } from './placement-sorter.ts';
+import type { PlaceWorkerSetup } from './place-protocol.ts';
+import { PlacementSorter, type PlaceTask } from './placement-sorter.ts';
+import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
+import { settleFiles } from './settle-files.ts';
 import { contentDiffers, makeFile } from './target-files.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** How often progress is told. */
 const PROGRESS_INTERVAL_MS = 200;
 const FOLDER_MODE_DEFAULT = 0o700;
-
-/** Written by the restore itself, from the manifest's head; the map's own would come too early or be wrong. */
-const NEVER_PLACED: ReadonlySet<string> = new Set([
-  CONTROL_FILE_PATH,
-  'backup_label',
-  'tablespace_map',
-]);
 
 export type PlaceFilesOptions = {
   readonly store: ObjectStore;
@@ -56,25 +50,38 @@ export type PlacedFiles = {
  */
 export async function placeFiles(options: PlaceFilesOptions): Promise<PlacedFiles> {
   const sorter = new PlacementSorter({ spillPath: options.spillPath });
-  const writtenBytes = new SharedArrayBuffer(8);
-  const pool = new WorkerPool(options.jobs, { ...workerSetup(options), writtenBytes });
+  let outline: Outline;
+  let readBytes: number;
   try {
-    const outline = await outlineFiles(options, sorter);
-    const told = tellProgress(options, writtenBytes, outline.totalBytes);
-    let readBytes: number;
-    try {
-      readBytes = await pool.run(placeTasks(sorter), options.signal);
-    } finally {
-      told.stop();
-    }
-    options.onSettle();
-    await pool.run(settleTasks(options), options.signal);
-    await settleFolders(options, outline.folders);
-    const { totalBytes, files, links } = outline;
-    return { writtenBytes: totalBytes, readBytes, files, links };
+    outline = await outlineFiles(options, sorter);
+    readBytes = await placeContent(options, sorter, outline.totalBytes);
   } finally {
-    await pool.close();
     sorter.close();
+  }
+  options.onSettle();
+  await settleFiles(options);
+  await settleFolders(options, outline.folders);
+  const { totalBytes, files, links } = outline;
+  return { writtenBytes: totalBytes, readBytes, files, links };
+}
+
+async function placeContent(
+  options: PlaceFilesOptions,
+  sorter: PlacementSorter,
+  totalBytes: number,
+): Promise<number> {
+  const writtenBytes = new SharedArrayBuffer(8);
+  const setup: PlaceWorkerSetup = { ...workerSetup(options), writtenBytes };
+  const pool = new WorkerPool<PlaceTask>({ module: 'place-worker', workers: options.jobs, setup });
+  const told = tellProgress(options, writtenBytes, totalBytes);
+  try {
+    return await pool.run(sorter.tasks(), {
+      signal: options.signal,
+      transfer: ({ placements }) => [placements.buffer],
+    });
+  } finally {
+    told.stop();
+    await pool.close();
   }
 }
 
@@ -105,7 +112,7 @@ async function outlineFiles(
       folders.set(path, entry.mode);
     } else if (entry.kind === 'link') {
       links.push(entry);
-    } else if (!NEVER_PLACED.has(entry.path)) {
+    } else if (!isLeftOut(entry.path)) {
       ensureFolder(dirname(path), folders);
       if (entry.extents.length === 0) makeFileWithoutExtents(entry, path);
       else addPlacements(entry, sorter);
@@ -156,8 +163,7 @@ function addPlacements(entry: RelationEntry | FileEntry, sorter: PlacementSorter
   }
   let fileOffset = 0;
   for (const { pack, frame, position, bytes } of entry.extents) {
-    const isWhole = entry.extents.length === 1 && bytes === entry.sizeBytes;
-    const hash = isWhole ? entry.hash : null;
+    const hash = isWholeInOneExtent(entry) ? entry.hash : null;
     sorter.add(pack, { ...file, frame, frameOffset: position, fileOffset, bytes, hash });
     fileOffset += bytes;
   }
@@ -166,30 +172,6 @@ function addPlacements(entry: RelationEntry | FileEntry, sorter: PlacementSorter
 function placedBytes(entry: RelationEntry | FileEntry): number {
   if (entry.kind === 'file') return entry.sizeBytes;
   return entry.extents.reduce((sum, { pages }) => sum + pages * PAGE_BYTES, 0);
-}
-
-function* placeTasks(sorter: PlacementSorter): Generator<WorkerTask> {
-  for (const task of sorter.tasks()) yield { kind: 'place', ...task };
-}
-
-/** One task per chunk of the map. */
-async function* settleTasks({ store, manifest }: PlaceFilesOptions): AsyncGenerator<WorkerTask> {
-  for (const chunk of manifest.chunks) {
-    const entries = await readMapChunk(store, chunk);
-    yield { kind: 'settle', files: entries.flatMap((entry) => settledFile(entry) ?? []) };
-  }
-}
-
-function settledFile(entry: MapEntry): SettledFile | null {
-  if (entry.kind === 'directory' || entry.kind === 'link') return null;
-  if (NEVER_PLACED.has(entry.path)) return null;
-  const { path, mode, modifiedMs, sizeBytes } = entry;
-  const cameInParts = entry.kind === 'file' && entry.extents.length > 0 && !isWholeExtent(entry);
-  return { path, mode, modifiedMs, sizeBytes, hash: cameInParts ? entry.hash : null };
-}
-
-function isWholeExtent({ extents, sizeBytes }: FileEntry): boolean {
-  return extents.length === 1 && extents[0]?.bytes === sizeBytes;
 }
 
 async function settleFolders(
@@ -207,12 +189,8 @@ async function settleFolders(
   }
 }
 
-function workerSetup({ store, locations, owner, rateBytesPerSecond }: PlaceFilesOptions): {
-  store: ObjectStore['description'];
-  locations: Locations;
-  owner: FileOwner | null;
-  rateBytesPerSecond: number | null;
-} {
+function workerSetup(options: PlaceFilesOptions): Omit<PlaceWorkerSetup, 'writtenBytes'> {
+  const { store, locations, owner, rateBytesPerSecond } = options;
   return { store: store.description, locations, owner, rateBytesPerSecond };
 }
 

@@ -6,14 +6,15 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../lib/assert.ts';
 import { openStore } from '../storage/open-store.ts';
 import { PlaceEngine } from './place-engine.ts';
-import type { PlaceWorkerSetup, WorkerAnswer, WorkerTask } from './place-protocol.ts';
+import type { PlaceWorkerSetup, WorkerAnswer } from './place-protocol.ts';
+import type { PlaceTask } from './placement-sorter.ts';
 import { packFailure } from './worker-failure.ts';
 
 const port = must(parentPort, 'the place worker runs in a worker thread');
 const setup = workerData as PlaceWorkerSetup;
 const engine = openStore(setup.store).then((store) => new PlaceEngine(store, setup));
 
-async function answer(task: WorkerTask): Promise<WorkerAnswer> {
+async function answer(task: PlaceTask): Promise<WorkerAnswer> {
   try {
     const readBytes = await (await engine).run(task);
     return { kind: 'done', readBytes };
@@ -22,6 +23,6 @@ async function answer(task: WorkerTask): Promise<WorkerAnswer> {
   }
 }
 
-port.on('message', (task: WorkerTask) => {
+port.on('message', (task: PlaceTask) => {
   void answer(task).then((result) => port.postMessage(result));
 });

@@ -1,31 +1,14 @@
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  futimesSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { assert } from '../lib/assert.ts';
-import { Blake3 } from '../lib/hashing.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import type { FileOwner } from './file-owner.ts';
 import { fileFailure } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
-import type { SettledFile } from './place-protocol.ts';
 import type { Placement } from './placement.ts';
 
 /** Open files kept by one worker: neighbouring frames serve the same few files. */
 const OPEN_FILES_MAX = 64;
-const READ_BACK_BYTES: number = 1024 * 1024;
-const PERMISSION_BITS = 0o777;
 
-const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 
 /**
  * Writes stretches of files at their places. Files are made on first touch and sized at once; several workers may do
@@ -83,29 +66,6 @@ export function makeFile(path: string, fileBytes: number): number {
   }
 }
 
-/** Checks a finished file, gives it owner, mode and time, and makes it durable. */
-export function settleFile(
-  file: SettledFile,
-  context: { readonly locations: Locations; readonly owner: FileOwner | null },
-): void {
-  const path = locate(context.locations, file.path);
-  try {
-    const descriptor = openSync(path, O_RDONLY | O_NOFOLLOW);
-    try {
-      assert(fstatSync(descriptor).size === file.sizeBytes, `${path} has its full size`);
-      if (file.hash !== null) checkContent(descriptor, file, file.hash);
-      if (context.owner !== null) fchownSync(descriptor, context.owner.uid, context.owner.gid);
-      fchmodSync(descriptor, file.mode & PERMISSION_BITS);
-      futimesSync(descriptor, file.modifiedMs / 1000, file.modifiedMs / 1000);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch (error) {
-    throw fileFailure(error, `finish ${path}`);
-  }
-}
-
 /** The error for a file whose content is not what was backed up. */
 export function contentDiffers(path: string): WalnutError {
   return new WalnutError(
@@ -116,18 +76,6 @@ export function contentDiffers(path: string): WalnutError {
       details: { files: [path] },
     },
   );
-}
-
-function checkContent(descriptor: number, file: SettledFile, expected: Uint8Array): void {
-  const hash = new Blake3();
-  const buffer = Buffer.allocUnsafe(Math.min(READ_BACK_BYTES, Math.max(file.sizeBytes, 1)));
-  for (let at = 0; at < file.sizeBytes;) {
-    const count = readSync(descriptor, buffer, 0, buffer.length, at);
-    if (count === 0) break;
-    hash.update(buffer.subarray(0, count));
-    at += count;
-  }
-  if (!hash.digest().equals(expected)) throw contentDiffers(file.path);
 }
 
 function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {

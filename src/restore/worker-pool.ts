@@ -1,17 +1,25 @@
-import { Worker } from 'node:worker_threads';
+import { Worker, type Transferable } from 'node:worker_threads';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { workerUrl } from '../lib/worker-url.ts';
-import type { PlaceWorkerSetup, WorkerAnswer, WorkerTask } from './place-protocol.ts';
+import type { WorkerAnswer } from './place-protocol.ts';
 import { unpackFailure } from './worker-failure.ts';
 
-/** The place workers of one restore. The first failure ends them all. */
-export class WorkerPool {
+export type WorkerPoolOptions = {
+  /** A worker module beside this one, without its extension; it answers each message by one `WorkerAnswer`. */
+  readonly module: string;
+  readonly workers: number;
+  /** Structured-cloneable. */
+  readonly setup: unknown;
+};
+
+/** Worker threads that work off one stream of tasks. The first failure ends them all. */
+export class WorkerPool<Task> {
   readonly #workers: readonly Worker[];
 
-  constructor(jobs: number, setup: PlaceWorkerSetup) {
+  constructor({ module, workers, setup }: WorkerPoolOptions) {
     this.#workers = Array.from(
-      { length: jobs },
-      () => new Worker(workerUrl('place-worker', import.meta.url), { workerData: setup }),
+      { length: workers },
+      () => new Worker(workerUrl(module, import.meta.url), { workerData: setup }),
     );
   }
 
@@ -20,8 +28,12 @@ export class WorkerPool {
    * Rejects with the first failure, or with the signal's reason; the pool is then of no use any more.
    */
   async run(
-    tasks: Iterable<WorkerTask> | AsyncIterable<WorkerTask>,
-    signal: AbortSignal,
+    tasks: Iterable<Task> | AsyncIterable<Task>,
+    options: {
+      readonly signal: AbortSignal;
+      /** What of a task moves to the worker instead of being copied. */
+      readonly transfer?: (task: Task) => Transferable[];
+    },
   ): Promise<number> {
     const iterator = iteratorOf(tasks);
     let readBytes = 0;
@@ -30,7 +42,10 @@ export class WorkerPool {
       for (;;) {
         const next = await iterator.next();
         if (next.done === true || isStopped) return;
-        readBytes += await runTask(worker, next.value, signal);
+        options.signal.throwIfAborted();
+        const post = (): void =>
+          worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
+        readBytes += await answerOf(worker, post, options.signal);
       }
     };
     try {
@@ -49,14 +64,13 @@ export class WorkerPool {
   }
 }
 
-async function* iteratorOf(
-  tasks: Iterable<WorkerTask> | AsyncIterable<WorkerTask>,
-): AsyncGenerator<WorkerTask, void> {
+async function* iteratorOf<Task>(
+  tasks: Iterable<Task> | AsyncIterable<Task>,
+): AsyncGenerator<Task, void> {
   yield* tasks;
 }
 
-async function runTask(worker: Worker, task: WorkerTask, signal: AbortSignal): Promise<number> {
-  signal.throwIfAborted();
+async function answerOf(worker: Worker, post: () => void, signal: AbortSignal): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const onMessage = (answer: WorkerAnswer): void => {
     if (answer.kind === 'done') resolve(answer.readBytes);
@@ -68,7 +82,7 @@ async function runTask(worker: Worker, task: WorkerTask, signal: AbortSignal): P
   worker.once('message', onMessage).once('error', reject).once('exit', onExit);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    worker.postMessage(task, task.kind === 'place' ? [task.placements.buffer] : []);
+    post();
     return await promise;
   } finally {
     worker.off('message', onMessage).off('error', reject).off('exit', onExit);

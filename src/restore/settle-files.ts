@@ -1,0 +1,121 @@
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsync,
+  futimesSync,
+  openSync,
+  read,
+} from 'node:fs';
+import { promisify } from 'node:util';
+import { Blake3 } from '../lib/hashing.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
+import { readMapChunk } from '../repository/backup-map.ts';
+import type { FileEntry, RelationEntry } from '../repository/map-chunk.ts';
+import type { Manifest } from '../repository/manifest.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { FileOwner } from './file-owner.ts';
+import { fileFailure } from './file-failure.ts';
+import { locate, type Locations } from './locations.ts';
+import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
+import { contentDiffers } from './target-files.ts';
+
+/**
+ * Files settled together, each with an open descriptor. Syncs that wait at the same time share one commit of the journal
+ * and one flush of the disk: 2000 files take a tenth of the time they take one by one.
+ */
+const BATCH_FILES = 200;
+const READ_BACK_BYTES: number = 1024 * 1024;
+const PERMISSION_BITS = 0o777;
+
+const { O_NOFOLLOW, O_RDONLY } = constants;
+const syncDescriptor = promisify(fsync);
+const readDescriptor = promisify(read);
+
+export type SettleOptions = {
+  readonly store: ObjectStore;
+  readonly manifest: Manifest;
+  readonly locations: Locations;
+  readonly owner: FileOwner | null;
+  readonly signal: AbortSignal;
+};
+
+/** Checks the files that came in parts, gives all files owner, mode and time, and makes them durable. */
+export async function settleFiles(options: SettleOptions): Promise<void> {
+  for (const chunk of options.manifest.chunks) {
+    const entries = await readMapChunk(options.store, chunk);
+    const files = entries.filter((entry) => entry.kind === 'relation' || entry.kind === 'file');
+    for (let first = 0; first < files.length; first += BATCH_FILES) {
+      options.signal.throwIfAborted();
+      await settleBatch(files.slice(first, first + BATCH_FILES), options);
+    }
+  }
+}
+
+async function settleBatch(
+  files: readonly (RelationEntry | FileEntry)[],
+  options: SettleOptions,
+): Promise<void> {
+  const descriptors: number[] = [];
+  try {
+    for (const file of files) {
+      if (isLeftOut(file.path)) continue;
+      const descriptor = openFile(file, options.locations);
+      descriptors.push(descriptor);
+      await settleContent(file, descriptor, options);
+    }
+    await Promise.all(descriptors.map((descriptor) => syncDescriptor(descriptor)));
+  } catch (error) {
+    throw fileFailure(error, `sync files of ${options.locations.dataDirectory}`);
+  } finally {
+    for (const descriptor of descriptors) closeSync(descriptor);
+  }
+}
+
+function openFile({ path }: RelationEntry | FileEntry, locations: Locations): number {
+  const place = locate(locations, path);
+  try {
+    return openSync(place, O_RDONLY | O_NOFOLLOW);
+  } catch (error) {
+    throw fileFailure(error, `finish ${place}`);
+  }
+}
+
+async function settleContent(
+  file: RelationEntry | FileEntry,
+  descriptor: number,
+  { owner, signal }: SettleOptions,
+): Promise<void> {
+  if (fstatSync(descriptor).size !== file.sizeBytes) throw changedMeanwhile(file.path);
+  if (file.kind === 'file' && file.extents.length > 0 && !isWholeInOneExtent(file)) {
+    await checkContent(descriptor, file, signal);
+  }
+  if (owner !== null) fchownSync(descriptor, owner.uid, owner.gid);
+  fchmodSync(descriptor, file.mode & PERMISSION_BITS);
+  futimesSync(descriptor, file.modifiedMs / 1000, file.modifiedMs / 1000);
+}
+
+async function checkContent(
+  descriptor: number,
+  file: FileEntry,
+  signal: AbortSignal,
+): Promise<void> {
+  const hash = new Blake3();
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BACK_BYTES, file.sizeBytes));
+  for (let at = 0; at < file.sizeBytes;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await readDescriptor(descriptor, buffer, 0, buffer.length, at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  if (!hash.digest().equals(file.hash)) throw contentDiffers(file.path);
+}
+
+function changedMeanwhile(path: string): WalnutError {
+  return new WalnutError('failed', `restore ${path}: its size changed while it was restored`, {
+    hint: 'Something else writes into the target folder: remove it and restore again.',
+  });
+}
