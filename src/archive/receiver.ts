@@ -29,7 +29,7 @@ import { removeSuperfluousPieces } from './superfluous-pieces.ts';
 
 const RECONNECT = { firstMs: 200, maxMs: 10_000 };
 /** Enough for an hour without the repository at a few MB/s; behind it the server keeps the WAL, because of the slot. */
-export const SPOOL_BYTES_MAX: number = 8 * 1024 * 1024 * 1024;
+const SPOOL_BYTES_MAX: number = 8 * 1024 * 1024 * 1024;
 /** How often idle time is recorded. */
 const PROGRESS_INTERVAL_MS = 5000;
 

@@ -2,7 +2,7 @@
 import type { Session } from '../postgres/connection/session.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
 
-export type SlotHealth = {
+type SlotHealth = {
   readonly name: string;
   readonly exists: boolean;
   readonly active: boolean;

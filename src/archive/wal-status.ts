@@ -21,7 +21,7 @@ import { postgresTimeToMs } from '../postgres/wal/postgres-time.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { readServerWal, type ServerWal } from './server-wal.ts';
 
-export type TimelineStatus = {
+type TimelineStatus = {
   readonly timeline: TimelineId;
   readonly segments: number;
   readonly storedBytes: number;

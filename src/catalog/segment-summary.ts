@@ -45,10 +45,7 @@ export function transactionsEndingIn(
   return [...before, ...listOf(facts.index, facts.startLsn)];
 }
 
-export function restorePointsEndingIn(
-  facts: SegmentFacts,
-  previous: SegmentFacts | null,
-): RestorePoint[] {
+function restorePointsEndingIn(facts: SegmentFacts, previous: SegmentFacts | null): RestorePoint[] {
   const straddling = previous === null ? null : straddlingIndex(joinSegments(previous, facts));
   return [...(straddling?.restorePoints ?? []), ...facts.index.restorePoints];
 }

@@ -17,7 +17,7 @@ import { holdsSegment, type StoredIndex, type WalInventory } from './wal-invento
 import { servingTimeline, type WalPathSegment } from './wal-path.ts';
 
 /** Segments per index; indexes begin at multiples of it. */
-export const INDEX_SEGMENTS = 256;
+const INDEX_SEGMENTS = 256;
 const INDEX_BYTES_MAX: number = 64 * 1024 * 1024;
 const INDEX_LEVEL = 3;
 

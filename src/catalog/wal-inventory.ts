@@ -24,7 +24,7 @@ export type WalScope = {
 };
 
 /** Segments [first, last], all stored whole. */
-export type SegmentRun = { readonly first: bigint; readonly last: bigint };
+type SegmentRun = { readonly first: bigint; readonly last: bigint };
 
 export type StoredIndex = SegmentRun & { readonly key: string };
 
