@@ -4,7 +4,7 @@ import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { WalSupply } from './wal-supply.ts';
 
-export type SourceKind = Manifest['source'];
+type SourceKind = Manifest['source'];
 
 export type BackupOptions = {
   readonly store: ObjectStore;

@@ -27,7 +27,7 @@ export type FunctionsSource = {
   readonly workerSource: WorkerSource;
 };
 
-export type StreamSource = { readonly kind: 'stream'; readonly reason: string };
+type StreamSource = { readonly kind: 'stream'; readonly reason: string };
 
 export type ChosenSource = FunctionsSource | StreamSource;
 

@@ -95,7 +95,7 @@ export async function copyFiles(
 }
 
 /** Groups files, in their order, into tasks of about equal work. */
-export async function* tasksOf(files: AsyncIterable<ListedFile>): AsyncGenerator<CopyTask> {
+async function* tasksOf(files: AsyncIterable<ListedFile>): AsyncGenerator<CopyTask> {
   let number = 0;
   let items: CopyItem[] = [];
   let bytes = 0;

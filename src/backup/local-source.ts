@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { lstat, open, readdir, readlink, stat } from 'node:fs/promises';
+import { lstat, open, readdir, readlink } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type {
@@ -107,17 +107,6 @@ export class LocalRangeReader implements RangeReader {
   #closeFile(): void {
     if (this.#open !== null) closeSync(this.#open.descriptor);
     this.#open = null;
-  }
-}
-
-/** Throws unless `dataDirectory` can be read as the data directory of a cluster by this process. */
-export async function requireReadableDataDirectory(dataDirectory: string): Promise<void> {
-  try {
-    await stat(join(dataDirectory, 'global', 'pg_control'));
-    const handle = await open(join(dataDirectory, 'global', 'pg_control'), 'r');
-    await handle.close();
-  } catch (error) {
-    throw unreadable(`read ${join(dataDirectory, 'global', 'pg_control')}`, error);
   }
 }
 

@@ -9,7 +9,7 @@ import { TarReader, type TarEntry } from '../postgres/cluster/tar-reader.ts';
 import type { CopyItem } from './copy-messages.ts';
 
 /** Bytes per task: a multiple of a full frame, so that slices of a relation end where its frames do. */
-export const STREAM_TASK_BYTES: number = 4 * 1024 * 1024;
+const STREAM_TASK_BYTES: number = 4 * 1024 * 1024;
 const TASK_ITEMS_MAX = 1024;
 const PAGE_BYTES = 8192;
 /** Files that the manifest keeps byte for byte instead of the map. */

@@ -13,7 +13,7 @@ export async function withTimeout<T>(
       try {
         onTimeout();
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     }, timeoutMs);
   });

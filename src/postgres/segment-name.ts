@@ -6,8 +6,8 @@ declare const segmentNameBrand: unique symbol;
 /** The 24 hexadecimal digits that name a WAL segment file: timeline, then segment number in two halves. */
 export type SegmentName = string & { readonly [segmentNameBrand]: true };
 
-export const SEGMENT_BYTES_MIN: number = 1024 * 1024;
-export const SEGMENT_BYTES_MAX: number = 1024 * 1024 * 1024;
+const SEGMENT_BYTES_MIN: number = 1024 * 1024;
+const SEGMENT_BYTES_MAX: number = 1024 * 1024 * 1024;
 
 const SEGMENT_NAME = /^[0-9A-F]{24}$/;
 const FOUR_GIGABYTES = 0x1_0000_0000;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { BACKUP_TYPES, type BackupId } from './backup-id.ts';
 import { backupKeys } from './layout.ts';
-import { openObject, putSealed } from './sealed-object.ts';
+import { putSealed } from './sealed-object.ts';
 
 const attemptSchema = z.strictObject({
   version: z.literal(1),
@@ -19,8 +19,6 @@ const attemptSchema = z.strictObject({
 
 export type BackupAttempt = z.infer<typeof attemptSchema>;
 
-const ATTEMPT_BYTES_MAX: number = 1024 * 1024;
-
 export async function storeAttempt(
   store: ObjectStore,
   place: { readonly server: string; readonly id: BackupId },
@@ -32,13 +30,4 @@ export async function storeAttempt(
     plain,
     level: 1,
   });
-}
-
-export async function readAttempt(
-  store: ObjectStore,
-  place: { readonly server: string; readonly id: BackupId },
-): Promise<BackupAttempt> {
-  const key = backupKeys.attempt(place.server, place.id);
-  const { plain } = openObject(await store.get(key, ATTEMPT_BYTES_MAX), 'attempt', key);
-  return attemptSchema.parse(JSON.parse(plain.toString('utf8')));
 }

@@ -1,10 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { ZstdContext } from './zstd-context.ts';
 
-/** zstd level when nothing else is asked; measured in docs/decisions/2026-11-23-zstd-level.md. */
-export const COMPRESSION_LEVEL_DEFAULT = 1;
-export const COMPRESSION_LEVEL_MAX = 19;
-
 /** Inputs up to this size share one output buffer per thread: frames and blocks are smaller; larger ones are rare. */
 const SCRATCH_INPUT_MAX: number = 1024 * 1024;
 

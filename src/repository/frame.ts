@@ -27,7 +27,7 @@ export const FRAME_PAGES = 32;
 export const FRAME_BYTES: number = FRAME_PAGES * PAGE_BYTES;
 export const FRAME_HEADER_BYTES = 64;
 /** No frame may claim more plain bytes: guards readers against a damaged length. */
-export const FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
+const FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
 
 const MAGIC = 0x31_52_46_57;
 
@@ -88,7 +88,7 @@ function encodeFrameHeader(header: FrameHeader): Buffer {
 }
 
 /** Parses the 64 bytes before a frame's content; `key` names the pack in errors. */
-export function decodeFrameHeader(bytes: Uint8Array, key: string): FrameHeader {
+function decodeFrameHeader(bytes: Uint8Array, key: string): FrameHeader {
   if (bytes.length < FRAME_HEADER_BYTES) throw damaged(key, 'a frame header is cut');
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
   if (view.readUInt32LE(0) !== MAGIC || view.readUInt32LE(60) !== crc32c(view.subarray(0, 60))) {

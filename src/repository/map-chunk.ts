@@ -56,7 +56,7 @@ export type FileEntry = EntryFacts & {
   readonly extents: readonly ByteExtent[];
 };
 
-export type DirectoryEntry = EntryFacts & { readonly kind: 'directory' };
+type DirectoryEntry = EntryFacts & { readonly kind: 'directory' };
 
 export type LinkEntry = EntryFacts & { readonly kind: 'link'; readonly target: string };
 

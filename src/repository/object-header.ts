@@ -19,12 +19,12 @@ import { BLAKE3_BYTES, crc32c } from '../lib/hashing.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 
 export const OBJECT_HEADER_BYTES = 96;
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 
 const MAGIC: Buffer = Buffer.from('WALNUT\x01\n', 'latin1');
 
 /** The number stored for each kind of object; never reused. */
-export const OBJECT_KINDS = {
+const OBJECT_KINDS = {
   descriptor: 1,
   server: 2,
   pack: 3,
@@ -42,9 +42,9 @@ export const OBJECT_KINDS = {
 
 export type ObjectKind = keyof typeof OBJECT_KINDS;
 
-export const OBJECT_CODECS = { none: 0, zstd: 1 } as const;
+const OBJECT_CODECS = { none: 0, zstd: 1 } as const;
 
-export type ObjectCodec = keyof typeof OBJECT_CODECS;
+type ObjectCodec = keyof typeof OBJECT_CODECS;
 
 export type ObjectHeader = {
   readonly kind: ObjectKind;

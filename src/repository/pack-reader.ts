@@ -69,7 +69,7 @@ async function readExactly(
   return bytes;
 }
 
-export function packMissing(key: string): WalnutError {
+function packMissing(key: string): WalnutError {
   return new WalnutError('object-missing', `read pack ${key}: it is not in the repository`, {
     hint: 'Run `walnut verify` to see which backups it hits.',
     details: { key, reason: 'missing' },

@@ -1,11 +1,11 @@
 import { assert } from '../lib/assert.ts';
 import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
 import { encodeFrame, FRAME_HEADER_BYTES } from './frame.ts';
-import { encodeObjectHeader, OBJECT_HEADER_BYTES } from './object-header.ts';
+import { encodeObjectHeader } from './object-header.ts';
 import { PackIndexBuilder, type FrameRun } from './pack-index.ts';
 
 /** A pack is closed once it holds this many bytes: few objects, yet a bounded loss when one is damaged. */
-export const PACK_BYTES_TARGET: number = 128 * 1024 * 1024;
+const PACK_BYTES_TARGET: number = 128 * 1024 * 1024;
 /** Bytes gathered before they are handed to the store: large enough for a bucket's part. */
 const PART_BYTES: number = 8 * 1024 * 1024;
 
@@ -128,6 +128,3 @@ export class PackWriter {
     this.#partBytes = 0;
   }
 }
-
-/** Smallest possible pack: header, no frames, footer. Anything shorter is cut. */
-export const PACK_BYTES_MIN: number = OBJECT_HEADER_BYTES + FRAME_HEADER_BYTES;
