@@ -18,12 +18,12 @@ import {
 } from './contract-fields.ts';
 import { restoreDocument, type RestoreDocument } from './restore-contract.ts';
 
-export type BackupType = 'full' | 'differential' | 'incremental';
-export type BackupSource = 'local' | 'connection' | 'stream';
+type BackupType = 'full' | 'differential' | 'incremental';
+type BackupSource = 'local' | 'connection' | 'stream';
 /** Where a backup learnt which pages changed; null for a full backup. */
 export type ChangeSource = 'archive' | 'summaries' | 'compare';
 
-export type PageDamage = {
+type PageDamage = {
   readonly file: string;
   readonly block: number;
   /** `database.schema.relation` when the catalogue could be asked. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { backupId, byteCount, count, lsn, segment, timeline } from './contract-fields.ts';
 
-export type RecoveryTargetKind = 'latest' | 'immediate' | 'time' | 'lsn' | 'xid' | 'name';
+type RecoveryTargetKind = 'latest' | 'immediate' | 'time' | 'lsn' | 'xid' | 'name';
 
 export type RecoveryTargetDocument = {
   readonly kind: RecoveryTargetKind;

@@ -11,7 +11,7 @@ import {
 } from './contract-fields.ts';
 import { lsnRange, type LsnRange } from './contract-fields.ts';
 
-export type WalTimelineStatus = {
+type WalTimelineStatus = {
   readonly timeline: number;
   readonly segments: number;
   readonly storedBytes: number;

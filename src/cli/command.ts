@@ -42,7 +42,7 @@ export type CommandResult = {
 // A declaration is used with its own value types inside `run` and without them everywhere else.
 export type Declarations<D> = Readonly<Record<string, D>>;
 type Parsed<D> = D extends ArgumentDeclaration<infer T> | OptionDeclaration<infer T> ? T : never;
-export type Values<D> = { readonly [K in keyof D]: Parsed<D[K]> };
+type Values<D> = { readonly [K in keyof D]: Parsed<D[K]> };
 
 export type CommandDefinition<
   A extends Declarations<ArgumentDeclaration<unknown>>,

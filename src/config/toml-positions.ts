@@ -3,7 +3,7 @@
  * of keys, and so of wrong values. It is given documents that the parser accepted, hence the little checking.
  */
 
-export type Position = { readonly line: number; readonly column: number };
+type Position = { readonly line: number; readonly column: number };
 
 /** Positions by the key's full path, its parts joined by a null character ({@link positionKey}). */
 export type Positions = ReadonlyMap<string, Position>;

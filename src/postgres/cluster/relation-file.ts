@@ -1,5 +1,5 @@
 /** OIDs of the two tablespaces inside the data directory (src/include/catalog/pg_tablespace.dat). */
-export const DEFAULT_TABLESPACE_OID = 1663;
+const DEFAULT_TABLESPACE_OID = 1663;
 export const GLOBAL_TABLESPACE_OID = 1664;
 
 export const RELATION_FORKS = ['main', 'fsm', 'vm', 'init'] as const;

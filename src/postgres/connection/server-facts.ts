@@ -3,8 +3,8 @@ import { parseLsn, type Lsn } from '../lsn.ts';
 import { toTimelineId, type TimelineId } from '../timeline-id.ts';
 import type { Session } from './session.ts';
 
-export type Tablespace = { readonly oid: number; readonly name: string; readonly location: string };
-export type Database = { readonly oid: number; readonly name: string };
+type Tablespace = { readonly oid: number; readonly name: string; readonly location: string };
+type Database = { readonly oid: number; readonly name: string };
 
 /** What a backup must know of a server. Null where the role may not see it. */
 export type ServerFacts = {
@@ -36,7 +36,7 @@ export type ServerFacts = {
   readonly role: RoleFacts;
 };
 
-export type RoleFacts = {
+type RoleFacts = {
   readonly name: string;
   readonly isSuperuser: boolean;
   readonly mayReplicate: boolean;

@@ -17,7 +17,7 @@ import { protocolError, requiredColumn, ResultCollector, textColumn } from './ra
 
 export type WalPosition = { readonly lsn: Lsn; readonly timeline: TimelineId };
 
-export type BackupTablespace = {
+type BackupTablespace = {
   /** Null for the data directory itself, which comes last. */
   readonly oid: number | null;
   readonly location: string | null;

@@ -14,7 +14,7 @@ export type WalDataMessage = {
   readonly bytes: Buffer;
 };
 
-export type KeepaliveMessage = {
+type KeepaliveMessage = {
   readonly kind: 'keepalive';
   readonly walEnd: Lsn;
   readonly sentAt: Date;
