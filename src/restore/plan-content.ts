@@ -5,7 +5,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { locate, rootFolders, type Locations } from './locations.ts';
 import { roomAt } from './target-folder.ts';
 
-export type PlannedLink = {
+type PlannedLink = {
   /** Relative to the data directory. */
   readonly path: string;
   /** What it pointed to on the server. */

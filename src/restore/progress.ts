@@ -1,7 +1,5 @@
 /** The steps of a restore, in the order in which they happen. */
-export const RESTORE_PHASES = ['prepare', 'place', 'settle', 'wal', 'configure', 'finish'] as const;
-
-export type RestorePhase = (typeof RESTORE_PHASES)[number];
+export type RestorePhase = 'prepare' | 'place' | 'settle' | 'wal' | 'configure' | 'finish';
 
 /** What a restore tells while it runs; the engine itself never prints. Calls are synchronous and must not throw. */
 export type RestoreProgress = {

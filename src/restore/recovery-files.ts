@@ -54,7 +54,7 @@ export async function writeControlFile(plan: RestorePlan): Promise<void> {
  * The tablespace_map of the backup with the new folders; null when the backup has none. The server makes the links of
  * pg_tblspc from it when recovery begins.
  */
-export function relocatedTablespaceMap(
+function relocatedTablespaceMap(
   manifest: Pick<Manifest, 'tablespaceMap' | 'majorVersion'>,
   tablespaces: readonly PlacedTablespace[],
 ): string | null {

@@ -5,7 +5,7 @@ import type { RecoveryTarget } from './target.ts';
 export type RecoveryAction = 'pause' | 'promote' | 'shutdown';
 
 /** `current`: the timeline of the backup; `latest`: the newest one that the repository knows. */
-export type TimelineChoice = TimelineId | 'current' | 'latest';
+type TimelineChoice = TimelineId | 'current' | 'latest';
 
 /** What a person asks of a restore. */
 export type RestoreRequest = {

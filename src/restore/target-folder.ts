@@ -26,7 +26,7 @@ export async function requireFreeFolder(path: string, what: string): Promise<voi
 }
 
 /** Whether a server runs on this data directory: its lock file names a live process. */
-export async function isServerRunning(dataDirectory: string): Promise<boolean> {
+async function isServerRunning(dataDirectory: string): Promise<boolean> {
   const text = await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8').catch(() => '');
   const pid = Number(/^-?(\d+)/.exec(text)?.[1] ?? 0);
   if (pid === 0) return false;

@@ -1,9 +1,9 @@
 import type { Client } from 'pg';
 import type { TestCluster } from './cluster.ts';
 
-export type TableContent = { readonly rows: number; readonly checksum: string };
+type TableContent = { readonly rows: number; readonly checksum: string };
 
-export type SequenceContent = { readonly at: number; readonly increment: number };
+type SequenceContent = { readonly at: number; readonly increment: number };
 
 /** What a database holds, in a form that two servers can be compared by. */
 export type DatabaseContent = {
@@ -38,7 +38,7 @@ export async function contentOf(cluster: TestCluster): Promise<ClusterContent> {
 }
 
 /** The content of one database, in one snapshot. */
-export async function checksumOf(cluster: TestCluster, database: string): Promise<DatabaseContent> {
+async function checksumOf(cluster: TestCluster, database: string): Promise<DatabaseContent> {
   const client = await cluster.connect({ database });
   try {
     await client.query(SESSION_SETTINGS);

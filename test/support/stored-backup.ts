@@ -9,7 +9,7 @@ import type { MapEntry } from '../../src/repository/map-chunk.ts';
 import { PackWriter } from '../../src/repository/pack-writer.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 
-export type StoredFile = {
+type StoredFile = {
   readonly path: string;
   readonly content: Uint8Array;
   readonly kind?: 'relation' | 'file';
