@@ -249,12 +249,12 @@ describe('bin/walnut-restore-command', () => {
     expect(fetch(install(main))).toBe(code);
   });
 
-  test.each<[string, (bin: string) => Environment | undefined]>([
+  test.each<[string, (bin: string) => Environment | void]>([
     ['options for Node that it does not know', () => ({ NODE_OPTIONS: '--no-such-option' })],
     ['a preloaded module that is gone', () => ({ NODE_OPTIONS: '--require /no/such/module.js' })],
-    ['a missing main', () => void rmSync(join(folder, 'app/dist'), { recursive: true })],
-    ['a missing walnut', (bin) => void rmSync(join(bin, 'walnut'))],
-    ['a walnut that is not executable', (bin) => void chmodSync(join(bin, 'walnut'), 0o644)],
+    ['a missing main', () => rmSync(join(folder, 'app/dist'), { recursive: true })],
+    ['a missing walnut', (bin) => rmSync(join(bin, 'walnut'))],
+    ['a walnut that is not executable', (bin) => chmodSync(join(bin, 'walnut'), 0o644)],
     [
       'an old Node',
       () => {
