@@ -7,7 +7,10 @@ import { isRoot, type SystemUser } from '../../src/sandbox/unprivileged-user.ts'
 const run = promisify(execFile);
 
 /** A file system of a few kilobytes that belongs to `user`, until it is disposed of. */
-export type SmallDisk = AsyncDisposable & { readonly path: string };
+export type SmallDisk = AsyncDisposable & {
+  readonly path: string;
+  readonly resize: (sizeBytes: number) => Promise<void>;
+};
 
 /** Mounts a tmpfs on a new folder; answers why not where that is not allowed, as for anyone but root. */
 export async function mountSmallDisk(
@@ -27,6 +30,9 @@ export async function mountSmallDisk(
   await chmod(path, 0o755);
   return {
     path,
+    resize: async (newBytes) => {
+      await run('mount', ['-o', `remount,size=${newBytes}`, path]);
+    },
     async [Symbol.asyncDispose]() {
       await run('umount', unmount);
       forget();
