@@ -158,13 +158,14 @@ async function resolveFrom(
   if (wish.target.kind === 'immediate') {
     const end = consistency(inventory, { backup, timeline });
     if (!end.reached) return end;
+    // Asked for by its LSN, so that nothing behind the backup's end is read, which may be damaged and is not needed.
     const last = await resolveTarget(store, inventory, {
-      target: { kind: 'latest' },
+      target: { kind: 'lsn', lsn: stopLsn, inclusive: true },
       search: { timeline, startLsn, stopLsn },
     });
     // PostgreSQL notices that the cluster is consistent when it reads the next record. Where the stored WAL ends with the
     // backup (from a standby of an idle primary) there is none, and recovery would end FATAL: the last record is named.
-    if (!last.reached || last.recordLsn >= stopLsn) return end;
+    if (!last.reached || last.by === 'record') return end;
     return { ...end, by: 'end-of-wal', recordLsn: last.recordLsn };
   }
   return await resolveTarget(store, inventory, {
