@@ -91,10 +91,12 @@ function checkSlot({ plan, facts }: CheckedServer, slot: SlotRow | null): Findin
       text: `Choose another slot for server ${plan.server} in walnut.toml: slot = "walnut_${plan.server.replaceAll('-', '_')}_2"`,
     });
   }
-  const renew = `walnut wal slot drop ${plan.server} && walnut wal slot create ${plan.server}, then take a backup: WAL is missing in between.`;
+  const renew =
+    `Run \`walnut wal receive ${plan.server}\`: it makes the slot anew and takes the WAL that the server still has. ` +
+    `If \`walnut wal status ${plan.server}\` then shows a gap, take a backup.`;
   const state = slot.wal_status ?? 'reserved';
   if (state === 'lost') {
-    return fail(name, `${plan.slot} is lost: the server removed WAL that was not received`, {
+    return fail(name, `${plan.slot} is lost: the server keeps no WAL for Walnut any more`, {
       kind: 'other',
       text: renew,
     });
