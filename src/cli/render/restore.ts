@@ -58,7 +58,8 @@ function renderEnd({ request, end, order, settings }: RestorePlan): string {
       ? ''
       : `, last commit ${renderTime(postgresTimeToDate(end.lastCommit.timeUs))}`;
   const value = targetValueOf({ settings });
-  const told = value === null ? 'all of it is replayed' : `told as ${order.target.kind} ${value}`;
+  const setting = `recovery_target${order.target.kind === 'immediate' ? '' : `_${order.target.kind}`}`;
+  const told = value === null ? 'all of it is replayed' : `${setting} = '${value}'`;
   const then = request.standby ? 'standby' : order.action;
   return `${describeTarget(request.target)}: ${where}${last}; ${told}; then ${then}`;
 }
