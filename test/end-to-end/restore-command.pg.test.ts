@@ -83,7 +83,6 @@ describe('walnut restore', () => {
     const text = await walnut(...words, '--dry-run');
     expect(text).toMatchObject({ exitCode: 0 });
     expect(text.stdout).toContain('restore_command');
-    console.error(text.stdout);
     const json = await walnut(...words, '--dry-run', '--json');
     const plan = restorePlanDocument.parse(json.json());
     expect(plan).toMatchObject({ dryRun: true, server: 'shop', target: folder, overwrites: [] });
@@ -106,7 +105,6 @@ describe('walnut restore', () => {
     const { folder, words } = into('named');
     const result = await walnut(...words, '--to-name', marker.name, '--set', 'work_mem=5MB');
     expect(result).toMatchObject({ exitCode: 0 });
-    console.error(result.stdout, result.stderr);
     expect(result.stdout).toContain(`pg_ctl -D ${folder} promote`);
     await using restored = await adoptCluster({ major: 18, dataFolder: folder });
     await restored.server.start();
@@ -128,7 +126,6 @@ describe('walnut restore', () => {
     expect(result.json()).toMatchObject({
       error: { code: 'permission', hint: expect.stringContaining('--wal copy') },
     });
-    console.error(result.stdout);
     await expect(readdir(dirname(folder))).rejects.toThrow('ENOENT');
     const copied = await runWalnut([...words, '--owner', 'daemon', '--wal', 'copy'], {
       config,
