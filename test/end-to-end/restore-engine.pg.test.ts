@@ -222,8 +222,6 @@ describe.each<MajorVersion>([13, 18])('restoring a cluster of PostgreSQL %i', (m
   test.each(['time', 'lsn', 'name', 'xid'] as const)(
     'to a %s it has what was there then',
     async (kind) => {
-      // Just before the first commit after the time, a transaction may hold locks that a paused copy keeps for ever.
-      const action = kind === 'time' ? 'promote' : 'pause';
       for (const [index, marker] of markers.entries()) {
         const target = {
           time: { kind: 'time' as const, timeUs: microseconds(marker.time), inclusive: true },
@@ -231,9 +229,9 @@ describe.each<MajorVersion>([13, 18])('restoring a cluster of PostgreSQL %i', (m
           name: { kind: 'name' as const, name: marker.name },
           xid: { kind: 'xid' as const, xid: Number(marker.xid), inclusive: true },
         }[kind];
-        const { restored, result } = await restoreTo(`${kind}-${index}`, { target, action });
+        const { restored, result } = await restoreTo(`${kind}-${index}`, { target });
         await using _ = restored;
-        await (action === 'pause' ? waitUntilPaused(restored) : waitUntilPrimary(restored));
+        await waitUntilPaused(restored);
         expect(contentDifferences(marker.content, await contentOf(restored))).toEqual([]);
         expect(result.plan.backup.id).toBe(backups[index]);
         expect(await restored.value('select count(*)::text from placed')).toBe('5000');
