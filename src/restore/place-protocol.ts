@@ -1,7 +1,7 @@
 import type { StoreDescription } from '../storage/object-store.ts';
 import type { Locations } from './locations.ts';
 import type { FileOwner } from './file-owner.ts';
-import type { WorkerFailure } from './worker-failure.ts';
+import type { SerializedError } from '../lib/serialized-error.ts';
 
 /** What a worker is given when it begins; it opens its own store. */
 export type PlaceWorkerSetup = {
@@ -16,4 +16,4 @@ export type PlaceWorkerSetup = {
 
 export type WorkerAnswer =
   | { readonly kind: 'done'; readonly readBytes: number }
-  | { readonly kind: 'failed'; readonly failure: WorkerFailure };
+  | { readonly kind: 'failed'; readonly failure: SerializedError };

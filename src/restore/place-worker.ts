@@ -8,7 +8,7 @@ import { openStore } from '../storage/open-store.ts';
 import { PlaceEngine } from './place-engine.ts';
 import type { PlaceWorkerSetup, WorkerAnswer } from './place-protocol.ts';
 import type { PlaceTask } from './placement-sorter.ts';
-import { packFailure } from './worker-failure.ts';
+import { serializeError } from '../lib/serialized-error.ts';
 
 const port = must(parentPort, 'the place worker runs in a worker thread');
 const setup = workerData as PlaceWorkerSetup;
@@ -19,7 +19,7 @@ async function answer(task: PlaceTask): Promise<WorkerAnswer> {
     const readBytes = await (await engine).run(task);
     return { kind: 'done', readBytes };
   } catch (error) {
-    return { kind: 'failed', failure: packFailure(error) };
+    return { kind: 'failed', failure: serializeError(error) };
   }
 }
 

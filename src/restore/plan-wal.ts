@@ -1,8 +1,8 @@
-import { historyOf, type WalInventory } from '../catalog/wal-inventory.ts';
+import type { WalInventory } from '../catalog/wal-inventory.ts';
 import { followWal, type WalPathSegment } from '../catalog/wal-path.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
 import { segmentNumberBefore } from '../postgres/segment-name.ts';
-import { historyFileName, timelinesOf } from '../postgres/timeline-history.ts';
+import { historyFileName } from '../postgres/timeline-history.ts';
 import type { RecoveryEnd } from './recovery-end.ts';
 
 export type PlannedWal = {
@@ -12,7 +12,7 @@ export type PlannedWal = {
   readonly firstSegment: string | null;
   readonly lastSegment: string | null;
   readonly segmentBytes: number;
-  /** History files of the timelines that recovery passes, such as `00000002.history`. */
+  /** All that are stored, such as `00000002.history`: the promoted copy takes a number that is free. */
   readonly historyFiles: readonly string[];
 };
 
@@ -26,14 +26,13 @@ export function planWal(
   const path = followWal(inventory, { timeline: end.timeline, from: backup.startLsn });
   const lastNumber = segmentNumberBefore(end.neededLsn, segmentBytes);
   const segments = path.segments.filter(({ number }) => number <= lastNumber);
-  const history = historyOf(inventory, end.timeline);
   return {
     mode,
     segments,
     firstSegment: segments[0]?.name ?? null,
     lastSegment: segments.at(-1)?.name ?? null,
     segmentBytes,
-    historyFiles: timelinesOf(history)
+    historyFiles: [...inventory.histories.keys()]
       .filter((timeline) => timeline > 1)
       .map((timeline) => historyFileName(timeline)),
   };

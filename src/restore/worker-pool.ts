@@ -2,7 +2,7 @@ import { Worker, type Transferable } from 'node:worker_threads';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { workerUrl } from '../lib/worker-url.ts';
 import type { WorkerAnswer } from './place-protocol.ts';
-import { unpackFailure } from './worker-failure.ts';
+import { deserializeError } from '../lib/serialized-error.ts';
 
 export type WorkerPoolOptions = {
   /** A worker module beside this one, without its extension; it answers each message by one `WorkerAnswer`. */
@@ -74,7 +74,7 @@ async function answerOf(worker: Worker, post: () => void, signal: AbortSignal): 
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const onMessage = (answer: WorkerAnswer): void => {
     if (answer.kind === 'done') resolve(answer.readBytes);
-    else reject(unpackFailure(answer.failure));
+    else reject(deserializeError(answer.failure));
   };
   const onExit = (code: number): void =>
     reject(new WalnutError('failed', `place files: a worker thread ended with code ${code}`));
