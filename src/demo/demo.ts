@@ -54,7 +54,22 @@ const WAL_TIMEOUT_MS = 60_000;
 const RECOVERY_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
 
+/** Throws the reason of `signal` when it is aborted, whatever else went wrong by that. */
 export async function runDemo(
+  options: DemoOptions,
+  story: Story,
+  signal: AbortSignal,
+): Promise<DemoResult> {
+  try {
+    return await playStory(options, story, signal);
+  } catch (error) {
+    // Ctrl-C on a terminal reaches initdb too, and its end is not what failed.
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function playStory(
   options: DemoOptions,
   story: Story,
   signal: AbortSignal,
@@ -62,6 +77,7 @@ export async function runDemo(
   story.chapter('A shop opens');
   const stage = await buildStage(options.parentFolder);
   try {
+    signal.throwIfAborted();
     story.tell(
       `PostgreSQL ${stage.binaries.version} runs as user ${stage.user.name} in ${stage.folder}.`,
     );
