@@ -14,6 +14,7 @@ import { commitBackup } from './finish.ts';
 import { chooseSource } from './choose-source.ts';
 import { connectForBackup } from './connect.ts';
 import type { BackupProgress } from './progress.ts';
+import { storeTimelineHistory } from './store-timeline-history.ts';
 import { switchOnPrimary } from './switch-on-primary.ts';
 import { thisProcess } from './this-process.ts';
 import { planRubbish, removeRubbish } from './rubbish.ts';
@@ -69,7 +70,10 @@ async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
       source.kind === 'stream'
         ? await copyByStream({ ...context, signal: both })
         : await copyByFunctions({ ...context, signal: both }, source);
-    if (supply === null) await switchOnPrimary(context);
+    if (supply === null) {
+      await storeTimelineHistory(context);
+      await switchOnPrimary(context);
+    }
     return await commitBackup({ ...context, signal: both }, copied);
   } finally {
     await supply?.stop();

@@ -1,11 +1,11 @@
-import { chown, lchown, mkdir, open, symlink, type FileHandle } from 'node:fs/promises';
+import { chown, lchown, mkdir, open, symlink } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
 import type { FileOwner } from './file-owner.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
 
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 
 export type OwnedFile = {
   readonly path: string;
@@ -15,13 +15,20 @@ export type OwnedFile = {
 };
 
 /** Writes a whole file and makes its content durable; the folder's entry is the caller's to sync. */
-export async function writeOwnedFile(file: OwnedFile): Promise<void> {
-  await withFile(file, O_TRUNC, (handle) => handle.writeFile(file.content));
-}
-
-/** Appends to a file, which is made when there is none. */
-export async function appendOwnedFile(file: OwnedFile): Promise<void> {
-  await withFile(file, O_APPEND, (handle) => handle.writeFile(file.content));
+export async function writeOwnedFile({ path, content, mode, owner }: OwnedFile): Promise<void> {
+  try {
+    const handle = await open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_TRUNC, mode);
+    try {
+      await handle.writeFile(content);
+      if (owner !== null) await handle.chown(owner.uid, owner.gid);
+      await handle.chmod(mode);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileFailure(error, `write ${path}`);
+  }
 }
 
 /** Makes a folder unless there is one, and everything durable that has to do with it. */
@@ -50,25 +57,5 @@ export async function makeOwnedLink(
     await syncFolder(dirname(path));
   } catch (error) {
     throw fileFailure(error, `make link ${path} to ${target}`);
-  }
-}
-
-async function withFile(
-  { path, mode, owner }: OwnedFile,
-  flag: number,
-  act: (handle: FileHandle) => Promise<void>,
-): Promise<void> {
-  try {
-    const handle = await open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | flag, mode);
-    try {
-      await act(handle);
-      if (owner !== null) await handle.chown(owner.uid, owner.gid);
-      await handle.chmod(mode);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw fileFailure(error, `write ${path}`);
   }
 }

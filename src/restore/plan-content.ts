@@ -20,7 +20,7 @@ export type PlannedContent = {
   readonly readBytes: number;
   readonly bytesByRoot: ReadonlyMap<string, number>;
   readonly links: readonly PlannedLink[];
-  /** Whether the backup holds a postgresql.conf. */
+  /** Whether the backup holds the postgresql.conf that the server used. */
   readonly hasConfiguration: boolean;
 };
 
@@ -37,7 +37,7 @@ export async function planContent(
   let hasConfiguration = false;
   for await (const entry of readBackupMap(store, manifest)) {
     const place = locate(locations, entry.path);
-    if (entry.path === 'postgresql.conf') hasConfiguration = true;
+    if (entry.path === 'postgresql.conf') hasConfiguration = !hasConfigurationElsewhere(manifest);
     if (entry.kind === 'link' && isPlainLink(entry.path)) {
       const directory = links.get(entry.path) ?? null;
       planned.push({ path: entry.path, recordedTarget: entry.target, directory });
@@ -53,6 +53,16 @@ export async function planContent(
   const mapBytes = manifest.chunks.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
   const readBytes = packBytes + mapBytes;
   return { files, restoreBytes, readBytes, bytesByRoot, links: planned, hasConfiguration };
+}
+
+/**
+ * As on Debian: a postgresql.conf inside the data directory is then not the server's, but one that an earlier restore
+ * left there.
+ */
+function hasConfigurationElsewhere({ settings, cluster }: Manifest): boolean {
+  const file = settings['config_file'];
+  const { dataDirectory } = cluster;
+  return file !== undefined && dataDirectory !== null && !file.startsWith(`${dataDirectory}/`);
 }
 
 export type PlannedRoom = {

@@ -40,13 +40,19 @@ export function recoveryOrder({ target, end, wanted, consistentLsn }: OrderReque
   if (end.by === 'end-of-wal' || target.kind === 'latest') {
     return { target: { kind: 'lsn', lsn: end.recordLsn, inclusive: true }, action };
   }
-  if (target.kind !== 'time') return { target, action };
-  if (action === 'pause' && end.lastCommit !== null && end.lastCommit.lsn >= consistentLsn) {
-    // A time makes PostgreSQL stop just before the first later commit, with everything of that transaction replayed but the
-    // commit: after a DROP TABLE its lock keeps everybody from reading the table, which is what one paused for. The last
-    // commit before the time is the same moment without that lock (docs/decisions/2026-11-23-pause-at-the-last-commit.md).
+  const stopsBefore = target.kind === 'time' || (target.kind === 'xid' && !target.inclusive);
+  if (
+    stopsBefore &&
+    action === 'pause' &&
+    end.lastCommit !== null &&
+    end.lastCommit.lsn >= consistentLsn
+  ) {
+    // PostgreSQL stops just before the commit that is no longer wanted, with everything else of that transaction
+    // replayed: after a DROP TABLE its lock keeps everybody from reading the table, which is what one paused for. The
+    // last commit before is the same moment without that lock (docs/decisions/2026-11-23-pause-at-the-last-commit.md).
     return { target: { kind: 'lsn', lsn: end.lastCommit.lsn, inclusive: true }, action };
   }
+  if (target.kind !== 'time') return { target, action };
   const { kind, timeUs, inclusive } = target;
   return { target: { kind, micros: BigInt(timeUs) + POSTGRES_EPOCH_MICROS, inclusive }, action };
 }

@@ -10,7 +10,7 @@ import { toMajorVersion } from '../postgres/version.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
 import type { PlacedTablespace } from './locations.ts';
-import { appendOwnedFile, ensureOwnedFolder, writeOwnedFile } from './owned-files.ts';
+import { ensureOwnedFolder, writeOwnedFile } from './owned-files.ts';
 import type { RestorePlan } from './plan.ts';
 import { describeTarget } from './target.ts';
 
@@ -84,11 +84,21 @@ async function appendSettings(plan: RestorePlan): Promise<void> {
     if (systemCodeOf(error) === 'ENOENT') return '';
     throw fileFailure(error, `read ${path}`);
   });
-  const gap = present === '' || present.endsWith('\n') ? '' : '\n';
+  const kept = plan.content.hasConfiguration ? present : withoutAccessFiles(present);
+  const gap = kept === '' || kept.endsWith('\n') ? '' : '\n';
   const what = `# Restored by Walnut from backup ${backup.id} to ${describeTarget(request.target)}.`;
   const comment = what.replaceAll(/[\n\r]/g, ' ');
-  const content = `${gap}${comment}\n${formatSettings([...accessFileSettings(plan), ...settings])}`;
-  await appendOwnedFile({ path, content, mode: 0o600, owner });
+  const content = `${kept}${gap}${comment}\n${formatSettings([...accessFileSettings(plan), ...settings])}`;
+  await writeOwnedFile({ path, content, mode: 0o600, owner });
+}
+
+/**
+ * Where the configuration lies elsewhere, an earlier restore may have named its own access files in the settings: they
+ * would win over the minimal ones here, and later over those of the server's real configuration.
+ */
+function withoutAccessFiles(settings: string): string {
+  const lines = settings.split('\n');
+  return lines.filter((line) => !/^\s*(?:hba_file|ident_file)\s*=/i.test(line)).join('\n');
 }
 
 /** The three files that a server needs, where the backup's data directory does not hold them. */
