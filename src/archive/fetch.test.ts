@@ -190,9 +190,16 @@ describe('fetch', () => {
       expect((await fetch(archive, PARTIAL, { plan: along })).source).toBe('partial');
     });
 
-    test('a later timeline does not redirect the restore', async () => {
+    // Without it a copy of timeline 1 was promoted to timeline 2 once more, and its WAL taken for that of the first.
+    test('the history of a later timeline is there, so that its number is not used again', async () => {
       const archive = await makeFixtureArchive(MAJOR);
       await archive.push('00000002.history', HISTORY);
+      expect((await fetch(archive, '00000002.history', { plan })).content.toString()).toBe(HISTORY);
+    });
+
+    test('the history of a later timeline that is missing does not kill the restore', async () => {
+      const archive = await makeFixtureArchive(MAJOR);
+      await archive.push(`${CHILD}.partial`, fixtureSegment(MAJOR, CHILD));
       await expect(fetch(archive, '00000002.history', { plan })).rejects.toMatchObject({
         code: 'not-in-repository',
       });

@@ -65,17 +65,18 @@ async function fetchHistory(
 ): Promise<FetchOutcome> {
   const { store, server, name, plan, destination } = request;
   const key = walKeys.history(server, nameOfIncarnation(incarnation), name);
-  // The plan's timeline is the newest there is for this restore: a later one must not redirect it.
+  // A plan's recovery goes along a timeline that is named, so a later history cannot redirect it: PostgreSQL asks for it
+  // to find a free number for the timeline that it begins (findNewestTimeLine in src/backend/access/transam/timeline.c).
   const isBehindPlan = plan?.timeline !== undefined && timeline > plan.timeline;
-  if (isBehindPlan) {
-    throw beyond(request, `the restore was planned along timeline ${plan.timeline}`);
-  }
   try {
     const content = await readWalObject(store, key, 'timeline-history');
     parseTimelineHistory(timeline, content);
     await placeFile(destination, content);
     return { name, source: 'history', bytes: content.length, damaged: [] };
   } catch (error) {
+    if (isBehindPlan && hasCode(error, 'object-missing', 'object-damaged')) {
+      throw beyond(request, `the restore was planned along timeline ${plan.timeline}`);
+    }
     if (!hasCode(error, 'object-missing')) throw error;
     const inventory = await readWalInventory(store, { server, incarnation });
     const judgement = judgeMissingHistory(inventory, timeline);

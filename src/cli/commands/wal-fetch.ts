@@ -35,7 +35,7 @@ export const walFetchCommand: Command = defineCommand({
     }),
     lastTimeline: option({
       label: 'N',
-      help: "the last timeline of the restore's plan: later history files do not exist for it",
+      help: "the last timeline of the restore's plan: a later history file may be missing",
       parse: parseTimelineChoice,
     }),
   },
