@@ -107,7 +107,11 @@ export class Load {
   async mark(name: string): Promise<Marker> {
     await this.pause();
     try {
-      return await mark(this.#cluster, name, this.acknowledged);
+      const marker = await mark(this.#cluster, name, this.acknowledged);
+      // Recovery to a time stops before the next commit: without one here it takes sequence values of transactions that
+      // were under way by then, because those do not wait for a commit.
+      await this.#cluster.value('select txid_current()::text');
+      return marker;
     } finally {
       this.resume();
     }
@@ -255,9 +259,12 @@ async function transact(client: Client, random: Random, entry: Entry): Promise<v
   await client.query(`commit prepared ${id}`);
 }
 
-/** 57P01 to 57P03: the server shuts down, crashed or starts (Appendix A of the manual); others come from the socket. */
+/**
+ * 57P01 to 57P03: the server shuts down, crashed or starts; 25006: it is a standby until it is promoted (Appendix A of the
+ * manual); others come from the socket.
+ */
 function isConnectionLoss(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
-  if (typeof code === 'string' && /^(57P0[1-3]|08\w{3}|E[A-Z]+)$/.test(code)) return true;
+  if (typeof code === 'string' && /^(57P0[1-3]|25006|08\w{3}|E[A-Z]+)$/.test(code)) return true;
   return /Connection terminated|not queryable|socket|connection error/i.test(messageOf(error));
 }
