@@ -27,6 +27,8 @@ export type ProtectOptions = {
   readonly repository?: string;
   /** Default: role `walnut`, who has the grants of the guide. */
   readonly connection?: string;
+  /** Another server than before that goes on under the name, such as a promoted copy. */
+  readonly cluster?: TestCluster;
   /** Further lines of the server's section. */
   readonly toml?: string;
 };
@@ -64,13 +66,14 @@ export class ProtectedServer {
   }
 
   /** Writes the configuration anew. */
-  async configure({ connection, toml = '' }: ProtectOptions = {}): Promise<void> {
+  async configure(options: Omit<ProtectOptions, 'name' | 'repository'> = {}): Promise<void> {
+    const { cluster = this.cluster, toml = '' } = options;
+    const { connection = cluster.connectionString({ user: 'walnut' }) } = options;
     await writeConfig(
       this.cluster.workFolder,
       `[repository.main]\nurl = "file://${this.repository}"\n\n` +
         `[server.${this.name}]\nrepository = "main"\npiece_interval = "300 ms"\nwal_timeout = "60 s"\n` +
-        `connection = "${connection ?? this.cluster.connectionString({ user: 'walnut' })}"\n` +
-        `data_directory = "${this.cluster.dataFolder}"\n${toml}`,
+        `connection = "${connection}"\ndata_directory = "${cluster.dataFolder}"\n${toml}`,
     );
   }
 
