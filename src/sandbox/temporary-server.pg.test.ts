@@ -10,6 +10,7 @@ import {
   testCluster,
   type TestCluster,
 } from '../../test/support/cluster.ts';
+import { versions } from '../../test/support/matrix.ts';
 import { SUPPORTED_MAJORS } from '../postgres/version.ts';
 import { findPostgresqlBinaries } from './postgresql-binaries.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
@@ -17,7 +18,7 @@ import { stageBinaries } from './staged-binaries.ts';
 import { createServer } from './temporary-server.ts';
 import { isRoot, unprivilegedUser } from './unprivileged-user.ts';
 
-describe.each(SUPPORTED_MAJORS)('a temporary PostgreSQL %i', (major) => {
+describe.each(versions([13, 18], SUPPORTED_MAJORS))('a temporary PostgreSQL %i', (major) => {
   test('starts, stops, crashes, recovers and restarts with its rows', async () => {
     await using cluster = await testCluster({ major, initdb: { walSegmentMegabytes: 1 } });
     const { server } = cluster;

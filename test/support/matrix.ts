@@ -52,3 +52,11 @@ function readEnvironment(): MatrixEnvironment {
     majors: process.env['WALNUT_TEST_MAJORS']?.split(',').map(Number),
   };
 }
+
+/** `few` in every run, `all` with WALNUT_TEST_MATRIX=full: for tests whose versions differ little, so that a run stays short. */
+export function versions(
+  few: readonly MajorVersion[],
+  all: readonly MajorVersion[],
+): readonly MajorVersion[] {
+  return process.env['WALNUT_TEST_MATRIX'] === 'full' ? all : few;
+}
