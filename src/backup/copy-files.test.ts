@@ -1,6 +1,7 @@
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -71,7 +72,10 @@ function put(path: string, content: Buffer | string): void {
   writeFileSync(join(cluster, path), content);
 }
 
-async function copy(signal = new AbortController().signal): Promise<CopyResult> {
+async function copy(
+  signal = new AbortController().signal,
+  progress: BackupProgress = SILENT,
+): Promise<CopyResult> {
   const files = listFiles({
     source: new LocalClusterSource(cluster),
     majorVersion: 18,
@@ -88,7 +92,7 @@ async function copy(signal = new AbortController().signal): Promise<CopyResult> 
     rateBytesPerSecond: null,
     verifyChecksums: false,
     startLsn: 2n ** 60n,
-    progress: SILENT,
+    progress,
     signal,
   });
 }
@@ -213,11 +217,12 @@ describe('copyFiles', () => {
     expect(entry && (await contentOf(entry)).equals(bytes)).toBe(true);
   });
 
-  test('an abort ends the copy with the reason of the signal', async () => {
+  test('an abort in mid-copy ends it with the reason of the signal and leaves nothing behind', async () => {
     put('base/5/16384', pages(20_000, 6));
     const controller = new AbortController();
-    const copying = copy(controller.signal);
-    controller.abort(new Error('enough'));
+    const copied = (): void => controller.abort(new Error('enough'));
+    const copying = copy(controller.signal, { ...SILENT, copied });
     await expect(copying).rejects.toThrow('enough');
+    expect(readdirSync(join(folder, 'repository', 'tmp'))).toEqual([]);
   });
 });

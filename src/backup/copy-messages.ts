@@ -52,7 +52,9 @@ export type ToWorker =
       /** The content of the items, one after the other, transferred. */
       readonly bytes: Uint8Array;
     }
-  | { readonly kind: 'finish' };
+  | { readonly kind: 'finish' }
+  /** Discard what is unfinished and end. */
+  | { readonly kind: 'abort' };
 
 export type BlockDamage = { readonly path: string; readonly block: number };
 

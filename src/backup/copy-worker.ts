@@ -37,6 +37,10 @@ async function run(): Promise<void> {
   try {
     for await (const message of messages()) {
       if (message.kind === 'finish') break;
+      if (message.kind === 'abort') {
+        await packs.abort();
+        return;
+      }
       if (message.kind === 'pushed') pushed.offer(message.bytes);
       const { task } = message;
       const { results, damage } = await copyTask(task.items, tools);
@@ -102,7 +106,7 @@ async function* messages(): AsyncGenerator<ToWorker> {
       });
     } else {
       yield next;
-      if (next.kind === 'finish') break;
+      if (next.kind === 'finish' || next.kind === 'abort') break;
     }
   }
   port.removeAllListeners('message');

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { deserializeError } from '../lib/serialized-error.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
+import { sleep } from '../lib/sleep.ts';
 import { workerUrl } from '../lib/worker-url.ts';
 import type { FinishedPack } from '../repository/pack-writer.ts';
 import type {
@@ -23,12 +24,16 @@ export type CopyObserver = {
 
 type Peer = {
   readonly worker: Worker;
+  readonly exited: Promise<void>;
   pending: number;
   storedBytes: number;
   packs: readonly FinishedPack[] | null;
 };
 
-export type TaskMessage = Exclude<ToWorker, { kind: 'finish' }>;
+export type TaskMessage = Exclude<ToWorker, { kind: 'finish' | 'abort' }>;
+
+/** The tasks a worker still has take a fraction of this; one that hangs in a read is ended without asking. */
+const ABORT_MS_MAX = 5000;
 
 export class CopyWorkers {
   readonly #peers: Peer[];
@@ -79,15 +84,22 @@ export class CopyWorkers {
     return this.#peers.flatMap(({ packs }) => packs ?? []);
   }
 
-  /** Ends the threads; temporary files of unfinished packs are left to the store's own clean-up. */
+  /** Ends the threads, which discard their unfinished packs: on a full disk that is the room one needs. */
   async terminate(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort);
+    const running = this.#peers.filter(({ packs }) => packs === null);
+    for (const { worker } of running) worker.postMessage({ kind: 'abort' } satisfies ToWorker);
+    const ended = Promise.all(running.map(async ({ exited }) => exited));
+    await Promise.race([ended, sleep(ABORT_MS_MAX)]);
     await Promise.all(this.#peers.map(async ({ worker }) => worker.terminate()));
   }
 
   #start(data: CopyWorkerData): Peer {
     const worker = new Worker(workerUrl('copy-worker', import.meta.url), { workerData: data });
-    const peer: Peer = { worker, pending: 0, storedBytes: 0, packs: null };
+    const exited = new Promise<void>((resolve) => {
+      worker.once('exit', () => resolve());
+    });
+    const peer: Peer = { worker, exited, pending: 0, storedBytes: 0, packs: null };
     worker.on('message', (message: FromWorker) => this.#receive(peer, message));
     worker.on('error', (error) => this.#fail(error as Error));
     worker.on('exit', (code) => {
