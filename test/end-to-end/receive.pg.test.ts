@@ -20,6 +20,7 @@ import {
   waitForWal,
   type TestArchive,
 } from '../support/receiving.ts';
+import { waitUntil } from '../support/protected-server.ts';
 import { populate, WORKLOAD_TABLESPACE } from '../support/schema.ts';
 import { runWalnut, spawnWalnut } from '../support/walnut.ts';
 
@@ -76,7 +77,12 @@ describe('wal receive', () => {
       await sleep(2000);
       await load.stop();
       await waitForWal(archive, await cluster.value('select pg_current_wal_flush_lsn()::text'));
-      expect(running.events.some(({ kind }) => kind === 'piece-stored')).toBe(true);
+      // The object can be seen a moment before the event is told.
+      await waitUntil(
+        () => 'a piece is stored',
+        async () => running.events.some(({ kind }) => kind === 'piece-stored'),
+        { timeoutMs: 10_000, pollMs: 20 },
+      );
       await finishSegment(cluster, archive);
       await running.stop();
       expect(gapsOf(await inventoryOf(archive))).toEqual([]);
