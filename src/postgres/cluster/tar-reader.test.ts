@@ -103,8 +103,8 @@ describe.each(SUPPORTED_MAJORS)('base.tar of version %i', (major) => {
   test('a flipped bit in a header is noticed, and a cut is as well', () => {
     fc.assert(
       fc.property(fc.nat(512 * 8 - 1), fc.integer({ min: 1, max: 511 }), (bit, length) => {
-        // Blanks and NUL after the checksum's digits say nothing.
-        fc.pre(bit >> 3 < 154 || bit >> 3 > 155);
+        // Blanks and NUL after the checksum's digits say nothing, nor does a blank for its leading zero.
+        fc.pre((bit >> 3 < 154 || bit >> 3 > 155) && bit !== 148 * 8 + 4);
         const broken = Buffer.from(bytes);
         broken[bit >> 3] = (broken[bit >> 3] ?? 0) ^ (1 << (bit & 7));
         expect(() => read(broken)).toThrow(WalnutError);
