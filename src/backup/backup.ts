@@ -16,7 +16,7 @@ import { connectForBackup } from './connect.ts';
 import type { BackupProgress } from './progress.ts';
 import { storeTimelineHistory } from './store-timeline-history.ts';
 import { switchOnPrimary } from './switch-on-primary.ts';
-import { thisProcess } from './this-process.ts';
+import { thisProcess } from '../lib/this-process.ts';
 import { planRubbish, removeRubbish } from './rubbish.ts';
 import { chooseType } from './choose-type.ts';
 

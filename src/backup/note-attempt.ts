@@ -2,7 +2,7 @@ import { formatLsn } from '../postgres/lsn.ts';
 import type { WalPosition } from '../postgres/replication/base-backup-stream.ts';
 import { storeAttempt } from '../repository/attempt.ts';
 import type { BackupContext } from './backup-context.ts';
-import { thisHost } from './this-process.ts';
+import { thisHost } from '../lib/this-process.ts';
 
 /** Stored before the first page, so that what a dead backup left is understood. */
 export async function noteAttempt(

@@ -3,7 +3,7 @@ import type { ServerConfiguration } from '../config/configuration.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import type { Incarnation } from '../repository/repository.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { thisProcess } from './this-process.ts';
+import { thisProcess } from '../lib/this-process.ts';
 
 export type ReceiverSurroundings = {
   readonly server: ServerConfiguration;

@@ -1,9 +1,9 @@
 /** What the demo asks of each engine: the same options that the command line would give. */
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ReceiverOptions } from '../archive/receiver.ts';
 import type { BackupOptions } from '../backup/backup-options.ts';
 import type { BackupProgress } from '../backup/progress.ts';
+import { thisProcess } from '../lib/this-process.ts';
 import type { Incarnation } from '../repository/repository.ts';
 import { SILENT_PROGRESS, type RestoreProgress } from '../restore/progress.ts';
 import type { RestoreRequest } from '../restore/restore-request.ts';
@@ -39,12 +39,7 @@ export function receiverOptions(stage: DemoStage, incarnation: Incarnation): Rec
     applicationName: 'walnut demo',
     spoolFolder: join(stage.folder, 'spool'),
     pieceIntervalMs: PIECE_INTERVAL_MS,
-    owner: {
-      command: 'walnut demo',
-      host: hostname(),
-      processId: process.pid,
-      startedAt: new Date().toISOString(),
-    },
+    owner: thisProcess('walnut demo'),
     onEvent: () => undefined,
   };
 }
