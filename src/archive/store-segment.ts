@@ -1,8 +1,9 @@
 import { walIdentity } from '../catalog/segment-content.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
+import { encodeChangeSpan } from '../postgres/wal/change-span-codec.ts';
 import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
-import { describeSegment, segmentProblem } from '../postgres/wal/segment-facts.ts';
+import { SegmentDescriber, segmentProblem } from '../postgres/wal/segment-facts.ts';
 import { walKeys, type WalPlace } from '../repository/layout.ts';
 import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
 import { storeWalObject } from '../repository/wal-object.ts';
@@ -24,21 +25,26 @@ export type NamedSegment = {
 };
 
 /**
- * Checks a whole segment (pages, system, size, checksums and links of all records) and stores it durably with its facts.
+ * Checks a whole segment (pages, system, size, checksums and links of all records) and stores it durably with its facts
+ * and changes.
  * Throws `foreign-system`, `object-damaged`, or `wal-conflict` when other content is stored under the name.
  */
 export async function storeSegment(
   destination: WalDestination,
   { name, bytes }: NamedSegment,
 ): Promise<'stored' | 'present'> {
-  const facts = describeSegment(bytes, { name, ...walIdentity(destination.incarnation) });
+  const describer = new SegmentDescriber({ name, ...walIdentity(destination.incarnation) });
+  describer.feed(bytes);
+  const facts = describer.finish();
   const problem = segmentProblem(facts);
   if (problem !== undefined) throw explainForeign(problem, destination);
+  const changes = describer.changes();
   return storeWalObject(destination.store, {
     key: walKeys.segment(placeOf(destination, name), name),
     kind: 'wal-segment',
     plain: bytes,
     facts: encodeSegmentFacts(facts),
+    changes: changes && encodeChangeSpan(changes),
     level: destination.level,
   });
 }

@@ -107,7 +107,11 @@ export async function readSegmentFacts(
   return describeSegment(bytes.subarray(0, length), { name: segment.name, ...identity });
 }
 
-function segmentKey({ server, name }: WalScope & WalInventory, segment: WalPathSegment): string {
+/** Where a whole segment of a path is stored. */
+export function segmentKey(
+  { server, name }: WalScope & WalInventory,
+  segment: WalPathSegment,
+): string {
   const place = { server, incarnation: name, timeline: segment.timeline };
   return walKeys.segment(place, segment.name);
 }

@@ -26,6 +26,7 @@ export type WalScope = {
 /** Segments [first, last], all stored whole. */
 type SegmentRun = { readonly first: bigint; readonly last: bigint };
 
+/** An object about a run of segments. */
 export type StoredIndex = SegmentRun & { readonly key: string };
 
 export type TimelineInventory = {
@@ -38,6 +39,8 @@ export type TimelineInventory = {
   readonly ranges: readonly LsnRange[];
   /** Sealed indexes: first and last segment number, and key. */
   readonly indexes: readonly StoredIndex[];
+  /** Sealed changes, which may outlive their segments; ascending by first segment. */
+  readonly changes: readonly StoredIndex[];
   /** Ranges that the server no longer had when they were asked for. */
   readonly recordedGaps: readonly LsnRange[];
   /** How many segments are stored whole. */
@@ -150,7 +153,7 @@ function gapBeforeSwitch(inventory: WalInventory, stored: TimelineInventory): Ls
 type FoundObject = {
   readonly key: string;
   readonly sizeBytes: number;
-  readonly parsed: Exclude<WalKey, { kind: 'history' | 'backup-history' }>;
+  readonly parsed: Exclude<WalKey, { readonly kind: 'history' | 'backup-history' }>;
 };
 
 type Found = {
@@ -186,11 +189,13 @@ async function describeTimeline(
   const numbers: bigint[] = [];
   const parts = new Map<bigint, FoundObject[]>();
   const indexes: StoredIndex[] = [];
+  const changes: StoredIndex[] = [];
   const recordedGaps: LsnRange[] = [];
   for (const object of found.objects) {
     const { parsed, key } = object;
     if (parsed.kind === 'segment') numbers.push(parsed.number);
     else if (parsed.kind === 'index') indexes.push({ ...parsed, key });
+    else if (parsed.kind === 'changes') changes.push({ ...parsed, key });
     else if (parsed.kind === 'gap') recordedGaps.push(parsed);
     else parts.set(parsed.number, [...(parts.get(parsed.number) ?? []), object]);
   }
@@ -208,6 +213,7 @@ async function describeTimeline(
     open,
     ranges: rangesOf(place, runs, open),
     indexes: indexes.toSorted((first, second) => (first.first < second.first ? -1 : 1)),
+    changes: changes.toSorted((first, second) => (first.first < second.first ? -1 : 1)),
     recordedGaps,
     segments: numbers.length,
     storedBytes: found.storedBytes,

@@ -23,6 +23,12 @@ export type WalKey =
       readonly last: bigint;
     }
   | {
+      readonly kind: 'changes';
+      readonly timeline: TimelineId;
+      readonly first: bigint;
+      readonly last: bigint;
+    }
+  | {
       readonly kind: 'gap';
       readonly timeline: TimelineId;
       readonly start: Lsn;
@@ -30,7 +36,7 @@ export type WalKey =
     };
 
 const BACKUP_HISTORY = /^[0-9A-F]{24}\.[0-9A-F]{8}\.backup$/;
-const INDEX = /^index\/([0-9A-F]{24})-([0-9A-F]{24})$/;
+const RUN = /^(index|changes)\/([0-9A-F]{24})-([0-9A-F]{24})$/;
 const GAP = /^gap\/([0-9A-F]{16})-([0-9A-F]{16})$/;
 const TIMELINE_FOLDER = /^([0-9A-F]{8})\/(.+)$/;
 
@@ -68,12 +74,13 @@ function parseTimelineName(folder: string, name: string, segmentBytes: number): 
     const { timeline } = parseSegmentName(`${folder}${'0'.repeat(16)}`, segmentBytes);
     return { kind: 'gap', timeline, start: hexadecimalLsn(gapStart), end: hexadecimalLsn(gapEnd) };
   }
-  const [, firstName, lastName] = INDEX.exec(name) ?? [];
+  const [, runKind, firstName, lastName] = RUN.exec(name) ?? [];
   if (firstName !== undefined && lastName !== undefined) {
     const first = inFolder(firstName);
     const last = inFolder(lastName);
     if (first === null || last === null) return null;
-    return { kind: 'index', timeline: first.timeline, first: first.number, last: last.number };
+    const kind = runKind === 'index' ? 'index' : 'changes';
+    return { kind, timeline: first.timeline, first: first.number, last: last.number };
   }
   const piece = parsePieceName(name);
   if (piece !== null) {

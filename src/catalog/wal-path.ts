@@ -33,7 +33,8 @@ export type WalPathSegment = {
   readonly open: OpenSegment | null;
 };
 
-type Extent = {
+/** The part that a timeline has of a history. */
+export type Extent = {
   readonly timeline: TimelineId;
   readonly stored: TimelineInventory | undefined;
   readonly begin: Lsn;
@@ -82,7 +83,8 @@ export function servingTimeline(
   return findSegment(extents, { number, from: 0, segmentBytes })?.extent.timeline ?? null;
 }
 
-function extentsOf(inventory: WalInventory, timeline: TimelineId): Extent[] {
+/** Oldest first. @throws WalnutError `target-unreachable` when the timeline's history is unknown. */
+export function extentsOf(inventory: WalInventory, timeline: TimelineId): Extent[] {
   const history = historyOf(inventory, timeline);
   return timelinesOf(history).map((member) => {
     const extent = extentOf(history, member);

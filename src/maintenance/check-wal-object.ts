@@ -1,4 +1,4 @@
-import { formatLsn } from '../postgres/lsn.ts';
+import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { parseTimelineHistory } from '../postgres/timeline-history.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
 import { toMajorVersion } from '../postgres/version.ts';
@@ -12,6 +12,7 @@ import { damaged, type ObjectKind } from '../repository/object-header.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { faultOf } from './fault.ts';
 import { checkSealedObject } from './sealed-parts.ts';
+import { checkWalChanges, requireEqualChanges } from './check-wal-changes.ts';
 import { checkWalIndex } from './check-wal-index.ts';
 
 /** What a name under `wal/` promises, in a form that crosses threads. */
@@ -24,9 +25,10 @@ export type WalObjectName =
       readonly length: number;
     }
   | { readonly kind: 'history'; readonly timeline: number }
+  | { readonly kind: 'changes'; readonly start: Lsn; readonly end: Lsn }
   | { readonly kind: 'index' | 'gap' | 'backup-history' };
 
-type WalIdentity = {
+export type WalIdentity = {
   readonly segmentBytes: number;
   readonly majorVersion: number;
   readonly systemIdentifier: bigint;
@@ -47,6 +49,7 @@ const KINDS: Readonly<Record<WalObjectName['kind'], ObjectKind>> = {
   piece: 'wal-piece',
   history: 'timeline-history',
   index: 'wal-index',
+  changes: 'wal-changes',
   gap: 'wal-gap',
   'backup-history': 'backup-history',
 };
@@ -86,6 +89,8 @@ async function checkKind(store: ObjectStore, check: WalObjectCheck): Promise<voi
     }
     case 'index':
       return checkWalIndex(store, key);
+    case 'changes':
+      return checkWalChanges(store, check, name);
     case 'gap':
     case 'backup-history':
       await checkSealedObject(store, { key, kind });
@@ -106,7 +111,7 @@ async function checkSegment(
     systemIdentifier,
   });
   const kind = KINDS[name.kind];
-  const { header, annex } = await checkSealedObject(store, {
+  const { header, annex, secondAnnex } = await checkSealedObject(store, {
     key,
     kind,
     onPlain: (part) => void describer.feed(part),
@@ -118,6 +123,7 @@ async function checkSegment(
   const problem = name.kind === 'segment' ? segmentProblem(found) : undefined;
   if (problem !== undefined) throw damaged(key, problem.message, problem);
   if (annex.length > 0) requireEqualFacts(key, decodeSegmentFacts(annex), found);
+  if (secondAnnex.length > 0) requireEqualChanges(key, secondAnnex, describer.changes());
 }
 
 async function checkPiece(

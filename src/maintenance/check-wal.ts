@@ -113,6 +113,7 @@ function hitByObject(hits: WalHits, key: string, prefix: string): void {
       hitByHistory(hits, key, parsed.timeline);
       return;
     case 'index':
+    case 'changes':
       ledger.hit(key, [], { what: 'nothing for good: it can be made again from the WAL' });
       return;
     case 'gap':

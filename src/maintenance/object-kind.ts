@@ -1,5 +1,5 @@
 import { parseWalKey } from '../catalog/wal-key.ts';
-import { formatSegmentName } from '../postgres/segment-name.ts';
+import { formatSegmentName, segmentStart } from '../postgres/segment-name.ts';
 import { isBackupId, type BackupId } from '../repository/backup-id.ts';
 import { parseRevision, serverKeys } from '../repository/layout.ts';
 import type { WalObjectName } from './check-wal-object.ts';
@@ -51,6 +51,12 @@ export function nameOfWalObject(path: string, segmentBytes: number): WalObjectNa
     }
     case 'history':
       return { kind: 'history', timeline: parsed.timeline };
+    case 'changes':
+      return {
+        kind: 'changes',
+        start: segmentStart(parsed.first, segmentBytes),
+        end: segmentStart(parsed.last + 1n, segmentBytes),
+      };
     case 'index':
     case 'gap':
     case 'backup-history':

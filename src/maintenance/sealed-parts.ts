@@ -7,7 +7,7 @@ import {
   type ObjectHeader,
   type ObjectKind,
 } from '../repository/object-header.ts';
-import { BLOCK_BYTES, openAnnex } from '../repository/sealed-object.ts';
+import { BLOCK_BYTES, openAnnex, openSecondAnnex } from '../repository/sealed-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** u32 stored length, u32 plain length, u32 CRC-32C (docs/repository-format.md, "Blocks"). */
@@ -15,7 +15,11 @@ const BLOCK_HEADER_BYTES = 12;
 /** One read; holds at least two whole blocks, so memory does not grow with the object. */
 const WINDOW_BYTES: number = 4 * 1024 * 1024;
 
-export type CheckedObject = { readonly header: ObjectHeader; readonly annex: Buffer };
+export type CheckedObject = {
+  readonly header: ObjectHeader;
+  readonly annex: Buffer;
+  readonly secondAnnex: Buffer;
+};
 
 export type SealedObjectRequest = {
   readonly key: string;
@@ -37,7 +41,9 @@ export async function checkSealedObject(
   if (header.kind !== kind) throw damaged(key, `it is a ${header.kind}, not a ${kind}`);
   const head = Buffer.alloc(OBJECT_HEADER_BYTES + header.annexBytes);
   if (header.payloadOffset !== head.length) throw damaged(key, 'its header contradicts itself');
-  const annex = openAnnex(head.subarray(0, await store.read(key, 0, head)), header, key);
+  const start = head.subarray(0, await store.read(key, 0, head));
+  const annex = openAnnex(start, header, key);
+  const secondAnnex = openSecondAnnex(start, header, key);
   const hash = new Blake3();
   let plainBytes = 0;
   for await (const block of readBlocks(store, key, header.payloadOffset)) {
@@ -52,7 +58,7 @@ export async function checkSealedObject(
   if (!hash.digest().equals(header.plainHash)) {
     throw damaged(key, 'the hash of its content does not match');
   }
-  return { header, annex };
+  return { header, annex, secondAnnex };
 }
 
 async function* readBlocks(

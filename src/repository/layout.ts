@@ -54,6 +54,9 @@ export const walKeys = {
     `${walKeys.timeline(place)}${piece.segment}.part-${piece.offset}-${piece.length}`,
   index: (place: WalPlace, first: string, last: string): string =>
     `${walKeys.timeline(place)}index/${first}-${last}`,
+  /** The joined changes of a run of segments, which outlive the segments. */
+  changes: (place: WalPlace, first: string, last: string): string =>
+    `${walKeys.timeline(place)}changes/${first}-${last}`,
   /** A range that the server no longer had: recorded, never guessed. */
   gap: (place: WalPlace, from: Lsn, to: Lsn): string =>
     `${walKeys.timeline(place)}gap/${hexadecimal(from)}-${hexadecimal(to)}`,

@@ -38,6 +38,7 @@ const OBJECT_KINDS = {
   'timeline-history': 11,
   'backup-history': 12,
   'wal-gap': 13,
+  'wal-changes': 14,
 } as const;
 
 export type ObjectKind = keyof typeof OBJECT_KINDS;

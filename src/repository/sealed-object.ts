@@ -20,12 +20,16 @@ import {
 export const BLOCK_BYTES: number = 1024 * 1024;
 const BLOCK_HEADER_BYTES = 12;
 const ANNEX_HEADER_BYTES: number = BLAKE3_BYTES + 4;
+/** Set in the plain length of an annex's first part when its stored length and a second part follow. */
+const ANNEX_GOES_ON = 0x8000_0000;
 
 export type NewSealedObject = {
   readonly kind: ObjectKind;
   readonly plain: Uint8Array;
   /** Facts about the payload that can be read without it. */
   readonly annex?: Uint8Array;
+  /** More of them, for which the first part need not be opened; only with an annex. */
+  readonly secondAnnex?: Uint8Array;
   readonly level: number;
 };
 
@@ -36,8 +40,7 @@ export type SealedObject = {
 
 /** The stored form of an object. */
 export function sealObject(object: NewSealedObject): Buffer {
-  const annex =
-    object.annex === undefined ? Buffer.alloc(0) : sealAnnex(object.annex, object.level);
+  const annex = sealAnnexes(object);
   const header = encodeObjectHeader({
     kind: object.kind,
     codec: 'zstd',
@@ -55,24 +58,32 @@ export function openObject(stored: Uint8Array, kind: ObjectKind, key: string): S
   const plain = openBlocks(stored.subarray(header.payloadOffset), header.plainBytes, key);
   if (!blake3(plain).equals(header.plainHash))
     throw damaged(key, 'the hash of its content does not match');
-  if (header.annexBytes > 0) openAnnex(stored, header, key);
+  openAnnex(stored, header, key);
+  openSecondAnnex(stored, header, key);
   return { header, plain };
 }
 
-/** The annex of a stored object, from its first `payloadOffset` bytes or more; empty when it has none. */
+/** The annex of a stored object, from as many of its first bytes as {@link annexEnd} says; empty when it has none. */
 export function openAnnex(stored: Uint8Array, header: ObjectHeader, key: string): Buffer {
   if (header.annexBytes === 0) return Buffer.alloc(0);
-  if (header.annexBytes < ANNEX_HEADER_BYTES || stored.length < header.payloadOffset) {
-    throw damaged(key, 'its annex is cut');
-  }
-  const view = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
-  const annex = view.subarray(OBJECT_HEADER_BYTES, OBJECT_HEADER_BYTES + header.annexBytes);
-  const plainBytes = annex.readUInt32LE(BLAKE3_BYTES);
-  const compressed = annex.subarray(ANNEX_HEADER_BYTES);
-  if (!blake3(compressed).equals(annex.subarray(0, BLAKE3_BYTES))) {
-    throw damaged(key, 'the hash of its annex does not match');
-  }
-  return inflate(compressed, plainBytes, key);
+  return openPart(stored, annexPart({ stored, header, key }, OBJECT_HEADER_BYTES), key);
+}
+
+/** The second part of the annex, from the object's first `payloadOffset` bytes or more; empty when it has none. */
+export function openSecondAnnex(stored: Uint8Array, header: ObjectHeader, key: string): Buffer {
+  if (header.annexBytes === 0) return Buffer.alloc(0);
+  const object = { stored, header, key };
+  const { end } = annexPart(object, OBJECT_HEADER_BYTES);
+  if (end === header.payloadOffset) return Buffer.alloc(0);
+  const second = annexPart(object, end);
+  if (second.end !== header.payloadOffset) throw damaged(key, 'its annex has an unknown part');
+  return openPart(stored, second, key);
+}
+
+/** How many of an object's first bytes the first part of its annex needs, as far as these first bytes tell it. */
+export function annexEnd(stored: Uint8Array, header: ObjectHeader, key: string): number {
+  if (header.annexBytes === 0) return OBJECT_HEADER_BYTES;
+  return annexPart({ stored, header, key }, OBJECT_HEADER_BYTES).end;
 }
 
 /**
@@ -143,12 +154,61 @@ function openBlocks(payload: Uint8Array, plainBytes: number, key: string): Buffe
   return Buffer.concat(parts, plainBytes);
 }
 
-function sealAnnex(annex: Uint8Array, level: number): Buffer {
+function sealAnnexes({ annex, secondAnnex, level }: NewSealedObject): Buffer {
+  if (annex === undefined) return Buffer.alloc(0);
+  const first = sealAnnex(annex, level);
+  if (secondAnnex === undefined) return Buffer.concat([first.lead, first.compressed]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(first.compressed.length);
+  first.lead.writeUInt32LE((annex.length | ANNEX_GOES_ON) >>> 0, BLAKE3_BYTES);
+  const second = sealAnnex(secondAnnex, level);
+  return Buffer.concat([first.lead, length, first.compressed, second.lead, second.compressed]);
+}
+
+function sealAnnex(annex: Uint8Array, level: number): { lead: Buffer; compressed: Buffer } {
   const lead = Buffer.alloc(ANNEX_HEADER_BYTES);
   const compressed = compress(annex, level);
   blake3(compressed).copy(lead, 0);
   lead.writeUInt32LE(annex.length, BLAKE3_BYTES);
-  return Buffer.concat([lead, compressed]);
+  return { lead, compressed };
+}
+
+type AnnexPart = {
+  readonly hash: Uint8Array;
+  readonly plainBytes: number;
+  /** Where its stored bytes lie in the object. */
+  readonly begin: number;
+  readonly end: number;
+};
+
+type ObjectStart = {
+  readonly stored: Uint8Array;
+  readonly header: ObjectHeader;
+  readonly key: string;
+};
+
+function annexPart({ stored, header, key }: ObjectStart, at: number): AnnexPart {
+  const view = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
+  const limit = Math.min(header.payloadOffset, view.length);
+  if (at + ANNEX_HEADER_BYTES > limit) throw damaged(key, 'its annex is cut');
+  const hash = view.subarray(at, at + BLAKE3_BYTES);
+  const length = view.readUInt32LE(at + BLAKE3_BYTES);
+  const begin = at + ANNEX_HEADER_BYTES;
+  const plainBytes = length % ANNEX_GOES_ON;
+  if (length < ANNEX_GOES_ON) return { hash, plainBytes, begin, end: header.payloadOffset };
+  if (begin + 4 > limit) throw damaged(key, 'its annex is cut');
+  const end = begin + 4 + view.readUInt32LE(begin);
+  if (end >= header.payloadOffset) throw damaged(key, 'its annex is cut');
+  return { hash, plainBytes, begin: begin + 4, end };
+}
+
+function openPart(stored: Uint8Array, part: AnnexPart, key: string): Buffer {
+  if (stored.length < part.end) throw damaged(key, 'its annex is cut');
+  const compressed = stored.subarray(part.begin, part.end);
+  if (!blake3(compressed).equals(part.hash)) {
+    throw damaged(key, 'the hash of its annex does not match');
+  }
+  return inflate(compressed, part.plainBytes, key);
 }
 
 function inflate(stored: Uint8Array, plainBytes: number, key: string): Buffer {

@@ -5,8 +5,8 @@
  */
 import { WalnutError, hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { decodeObjectHeader, OBJECT_HEADER_BYTES, type ObjectHeader } from './object-header.ts';
-import { openAnnex, openObject, putSealed } from './sealed-object.ts';
+import { decodeObjectHeader, type ObjectHeader } from './object-header.ts';
+import { annexEnd, openAnnex, openObject, openSecondAnnex, putSealed } from './sealed-object.ts';
 
 /** Largest WAL object read back: a segment of 1 GB that did not compress, with its annex. */
 const WAL_OBJECT_BYTES_MAX: number = 1024 * 1024 * 1024 + 64 * 1024 * 1024;
@@ -26,6 +26,8 @@ export type NewWalObject = {
   readonly plain: Uint8Array;
   /** Encoded segment facts; left out for history files. */
   readonly facts?: Uint8Array;
+  /** Encoded changes of a finished segment (`postgres/wal/change-span.ts`). */
+  readonly changes?: Uint8Array | undefined;
   readonly level: number;
 };
 
@@ -43,6 +45,7 @@ export async function storeWalObject(
       plain: object.plain,
       level: object.level,
       ...(object.facts === undefined ? {} : { annex: object.facts }),
+      ...(object.changes === undefined ? {} : { secondAnnex: object.changes }),
     });
   } catch (error) {
     if (!hasCode(error, 'object-exists')) throw error;
@@ -78,12 +81,24 @@ export type WalObjectHead = {
 
 /** Header and facts, without reading the WAL itself. */
 export async function readWalObjectHead(store: ObjectStore, key: string): Promise<WalObjectHead> {
-  let head: Buffer = Buffer.alloc(ANNEX_READ_BYTES);
-  head = head.subarray(0, await store.read(key, 0, head));
-  const header = decodeObjectHeader(head, key);
-  if (header.payloadOffset > head.length && head.length === ANNEX_READ_BYTES) {
-    head = Buffer.alloc(OBJECT_HEADER_BYTES + header.annexBytes);
-    head = head.subarray(0, await store.read(key, 0, head));
-  }
+  const first = await readFirst(store, key, ANNEX_READ_BYTES);
+  const header = decodeObjectHeader(first, key);
+  const end = annexEnd(first, header, key);
+  const isAll = end <= first.length || first.length < ANNEX_READ_BYTES;
+  const head = isAll ? first : await readFirst(store, key, end);
   return { header, facts: openAnnex(head, header, key) };
+}
+
+/** Encoded changes of a segment, without reading the WAL itself; empty when none are stored with it. */
+export async function readWalObjectChanges(store: ObjectStore, key: string): Promise<Buffer> {
+  const first = await readFirst(store, key, ANNEX_READ_BYTES);
+  const header = decodeObjectHeader(first, key);
+  const isAll = header.payloadOffset <= first.length || first.length < ANNEX_READ_BYTES;
+  const head = isAll ? first : await readFirst(store, key, header.payloadOffset);
+  return openSecondAnnex(head, header, key);
+}
+
+async function readFirst(store: ObjectStore, key: string, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, await store.read(key, 0, bytes));
 }

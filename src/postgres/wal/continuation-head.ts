@@ -1,3 +1,5 @@
+import { REFERENCE_BYTES_MAX } from './block-reference.ts';
+import type { RecordFragment } from './change-span.ts';
 import { FRAGMENT_BYTES_MAX } from './partial-record.ts';
 import type { WalBytes } from './wal-bytes.ts';
 
@@ -18,6 +20,7 @@ export class ContinuationHead {
   #remaining = -1;
   #length = 0;
   #overwritten = false;
+  #crc = 0;
   readonly #parts: Uint8Array[] = [];
 
   begin(remaining: number, overwritten: boolean): void {
@@ -39,8 +42,17 @@ export class ContinuationHead {
       // A copy: `slice` of a Buffer would be a view on the caller's bytes.
       this.#parts.push(new Uint8Array(source.bytes.subarray(at, at + taken)));
     }
+    this.#crc = source.crc(this.#crc, at, at + taken);
     this.#length += taken;
     return taken;
+  }
+
+  /** What is kept of the bytes for joining spans. */
+  fragment(): RecordFragment {
+    const length = this.#length;
+    const held = Buffer.concat(this.#parts);
+    const bytes = length <= FRAGMENT_BYTES_MAX ? held : held.subarray(0, REFERENCE_BYTES_MAX);
+    return { length, bytes, crc: this.#crc };
   }
 
   facts(): HeadContinuation | undefined {

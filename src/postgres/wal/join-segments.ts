@@ -1,5 +1,6 @@
 import { toLsn, type Lsn } from '../lsn.ts';
 import { isResourceManager, readRecordHeader, RECORD_CRC_OFFSET } from './record-header.ts';
+import { tryParseRecord } from './record-parser.ts';
 import type { SegmentFacts } from './segment-facts.ts';
 import { SegmentIndexBuilder, type SegmentIndex } from './segment-index.ts';
 import { walVersionOf } from './versions/lookup.ts';
@@ -121,7 +122,9 @@ function readStraddling(
   record.view = source.view;
   record.heldBytes = bytes.length;
   const builder = new SegmentIndexBuilder(previous.startLsn);
-  if (!builder.add(record)) return broken('malformed-record');
+  const fact = tryParseRecord(record);
+  if (fact === false) return broken('malformed-record');
+  if (fact !== undefined) builder.add(fact, record);
   const { lsn, endLsn } = record;
   return { kind: 'joined', straddling: { lsn, endLsn, index: builder.build() } };
 }

@@ -55,6 +55,13 @@ export function readPageHeader(bytes: Uint8Array): PageHeader | undefined {
   };
 }
 
+/** Where a record begins that follows WAL which ends at `lsn`: behind the page header, if one stands there. */
+export function recordPosition(lsn: Lsn, segmentBytes: number): Lsn {
+  if (lsn % BigInt(WAL_PAGE_BYTES) !== 0n) return lsn;
+  const isSegmentStart = lsn % BigInt(segmentBytes) === 0n;
+  return toLsn(lsn + BigInt(isSegmentStart ? LONG_PAGE_HEADER_BYTES : SHORT_PAGE_HEADER_BYTES));
+}
+
 /** What a page header must say; addresses in two halves, because BigInt is too slow per page. */
 export type PageExpectation = {
   version: WalVersion;

@@ -1,4 +1,7 @@
+import { combineCrc32c } from '../../lib/crc-combine.ts';
 import type { Lsn } from '../lsn.ts';
+import { REFERENCE_BYTES_MAX } from './block-reference.ts';
+import type { RecordFragment } from './change-span.ts';
 import { WalBytes } from './wal-bytes.ts';
 import { RECORD_HEADER_BYTES } from './wal-constants.ts';
 
@@ -83,6 +86,19 @@ export class PartialRecord {
       totalBytes: this.gathered < 4 ? undefined : this.totalBytes,
       bytes:
         this.gathered <= FRAGMENT_BYTES_MAX ? this.held.bytes.slice(0, this.gathered) : undefined,
+    };
+  }
+
+  /** What is kept of the bytes for joining spans. */
+  fragment(): RecordFragment {
+    const length = this.gathered;
+    const headerBytes = Math.min(length, RECORD_HEADER_BYTES);
+    const header = this.held.crc(0, 0, headerBytes);
+    const kept = length <= FRAGMENT_BYTES_MAX ? length : REFERENCE_BYTES_MAX;
+    return {
+      length,
+      bytes: this.held.bytes.slice(0, kept),
+      crc: combineCrc32c(header, this.bodyCrc, length - headerBytes),
     };
   }
 

@@ -1,5 +1,5 @@
 import type { StraddlingRecord } from './join-segments.ts';
-import { isParsed } from './record-parser.ts';
+import { isParsed, tryParseRecord } from './record-parser.ts';
 import { RecordWalker } from './record-walker.ts';
 import type { SegmentFacts } from './segment-facts.ts';
 import { SegmentIndexBuilder } from './segment-index.ts';
@@ -26,7 +26,9 @@ export function readStraddlingRecord(
       wantedBytes: (manager, info) => (isParsed(manager, info) ? Infinity : 0),
       record: (record) => {
         if (record.lsn !== lsn) return true;
-        if (!builder.add(record)) return false;
+        const fact = tryParseRecord(record);
+        if (fact === false) return false;
+        if (fact !== undefined) builder.add(fact, record);
         found = { lsn, endLsn: record.endLsn, index: builder.build() };
         return true;
       },

@@ -50,3 +50,14 @@ export function parseRecord(record: ParsableRecord): RecordFact | undefined {
       return undefined;
   }
 }
+
+/** As {@link parseRecord}; `false` for a record whose content does not fit its type. */
+export function tryParseRecord(record: ParsableRecord): RecordFact | undefined | false {
+  if (!isParsed(record.resourceManager, record.info)) return undefined;
+  try {
+    return parseRecord(record);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}

@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import { toLsn, type Lsn } from '../lsn.ts';
+import type { RecordFragment } from './change-span.ts';
 import { ContinuationHead, type HeadContinuation } from './continuation-head.ts';
 import { PageSequence, type PageSequenceOptions } from './page-sequence.ts';
 import { PartialRecord, type TailFragment } from './partial-record.ts';
@@ -149,6 +150,15 @@ export class RecordWalker {
     return this.#mode === 'record' && this.#stop === undefined
       ? this.#partial.facts(this.#lsnAt(this.#partial.offset))
       : undefined;
+  }
+
+  /** The same two as {@link ChangeSpan} has them. */
+  get headFragment(): RecordFragment {
+    return this.#head.fragment();
+  }
+
+  get tailFragment(): RecordFragment {
+    return this.#partial.fragment();
   }
 
   #step(): void {

@@ -4,7 +4,9 @@ import { parseSegmentName, segmentStart } from '../segment-name.ts';
 import type { MajorVersion } from '../version.ts';
 import type { HeadContinuation } from './continuation-head.ts';
 import type { TailFragment } from './partial-record.ts';
-import { isParsed } from './record-parser.ts';
+import { ChangeCollector, COLLECTED_BYTES, type RecordBounds } from './change-collector.ts';
+import type { ChangeSpan } from './change-span.ts';
+import { isParsed, tryParseRecord } from './record-parser.ts';
 import { RecordWalker, type WalkStatus } from './record-walker.ts';
 import { SegmentIndexBuilder, type SegmentIndex } from './segment-index.ts';
 import { TRANSACTION_KINDS } from './transaction-record.ts';
@@ -56,6 +58,8 @@ export type SegmentOptions = {
   readonly segmentBytes: number;
   readonly majorVersion?: MajorVersion | undefined;
   readonly systemIdentifier?: bigint | undefined;
+  /** Which records count as changes; all by default. Facts are always of all. */
+  readonly changes?: RecordBounds | undefined;
 };
 
 /**
@@ -67,6 +71,7 @@ export class SegmentDescriber {
   readonly #startLsn: Lsn;
   readonly #walker: RecordWalker;
   readonly #index: SegmentIndexBuilder;
+  readonly #changes: ChangeCollector;
   #fedBytes = 0;
 
   /** @throws SyntaxError when the name is impossible at this segment size. */
@@ -77,6 +82,8 @@ export class SegmentDescriber {
     this.#startLsn = segmentStart(number, segmentBytes);
     const index = new SegmentIndexBuilder(this.#startLsn);
     this.#index = index;
+    const changes = new ChangeCollector(this.#startLsn, options.changes);
+    this.#changes = changes;
     this.#walker = new RecordWalker({
       start: this.#startLsn,
       segmentBytes,
@@ -84,8 +91,14 @@ export class SegmentDescriber {
       systemIdentifier,
       timelineMax: timeline,
       visitor: {
-        wantedBytes: (manager, info) => (isParsed(manager, info) ? Infinity : 0),
-        record: (record) => index.add(record),
+        wantedBytes: (manager, info) => (isParsed(manager, info) ? Infinity : COLLECTED_BYTES),
+        record: (record) => {
+          const fact = tryParseRecord(record);
+          if (fact === false) return false;
+          if (fact !== undefined) index.add(fact, record);
+          changes.add(record, fact);
+          return true;
+        },
       },
     });
   }
@@ -134,6 +147,34 @@ export class SegmentDescriber {
     };
   }
 
+  /** What the WAL that was fed changes in relation files; `undefined` when its first page could not be accepted. */
+  changes(): ChangeSpan | undefined {
+    const walker = this.#walker;
+    const { version, systemIdentifier, head, tail } = walker;
+    if (version === undefined || systemIdentifier === undefined) return undefined;
+    const end = this.#end();
+    const isClosed = end === 'full' || end === 'switch';
+    const { segmentBytes } = this.#options;
+    return {
+      startLsn: this.#startLsn,
+      endLsn: isClosed ? toLsn(this.#startLsn + BigInt(segmentBytes)) : walker.validEnd,
+      isClosed,
+      segmentBytes,
+      majorVersion: version.major,
+      systemIdentifier,
+      timelines: walker.timelines,
+      firstRecord: walker.firstRecord,
+      lastRecordLsn: walker.lastRecordLsn,
+      head: head && { ...walker.headFragment, ...edgeOf(head) },
+      tail:
+        isClosed && tail?.totalBytes !== undefined
+          ? { ...walker.tailFragment, lsn: tail.lsn, totalBytes: tail.totalBytes }
+          : undefined,
+      map: this.#changes.map,
+      unusable: this.#changes.unusable.list(),
+    };
+  }
+
   #end(): SegmentEnd {
     const { stop, head, recordCount } = this.#walker;
     if (stop !== undefined) {
@@ -149,6 +190,13 @@ export class SegmentDescriber {
     if (end === 'full') return toLsn(this.#startLsn + BigInt(this.#options.segmentBytes));
     return this.#walker.switchedAt ?? this.#walker.validEnd;
   }
+}
+
+function edgeOf({
+  remainingBytes,
+  overwritten,
+}: HeadContinuation): Pick<HeadContinuation, 'remainingBytes' | 'overwritten'> {
+  return { remainingBytes, overwritten };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { toLsn, type Lsn } from '../lsn.ts';
-import { isParsed, parseRecord, type RecordFact } from './record-parser.ts';
+import type { RecordFact } from './record-parser.ts';
 import {
+  isTransaction,
   TRANSACTION_KINDS,
   type RelationFile,
   type TransactionEnd,
@@ -127,18 +128,19 @@ export class SegmentIndexBuilder {
     this.#startLsn = startLsn;
   }
 
-  /** Takes note of a record; `false` when its content does not fit its type. */
-  add(record: WalRecord): boolean {
-    if (!isParsed(record.resourceManager, record.info)) return true;
-    let fact: RecordFact | undefined;
-    try {
-      fact = parseRecord(record);
-    } catch (error) {
-      if (error instanceof RangeError) return false;
-      throw error;
+  /** Takes note of what a record says. */
+  add(fact: RecordFact, record: WalRecord): void {
+    if (isTransaction(fact)) return this.#noteTransaction(fact, record);
+    const { lsn, endLsn } = record;
+    if (fact.kind === 'restore-point') {
+      const { timeUs, name } = fact;
+      this.#push(this.#restorePoints, { lsn, endLsn, timeUs, name });
+    } else if (fact.kind === 'checkpoint') {
+      const { kind: _, walLevel: _level, ...checkpoint } = fact;
+      this.#push(this.#checkpoints, { lsn, endLsn, ...checkpoint });
+    } else if (isEventSource(fact)) {
+      this.#push(this.#events, eventOf(fact, lsn));
     }
-    if (fact !== undefined) this.#note(fact, record);
-    return true;
   }
 
   build(): SegmentIndex {
@@ -158,20 +160,6 @@ export class SegmentIndexBuilder {
       events: this.#events,
       omittedCount: this.#omittedCount,
     };
-  }
-
-  #note(fact: RecordFact, record: WalRecord): void {
-    if (isTransaction(fact)) return this.#noteTransaction(fact, record);
-    const { lsn, endLsn } = record;
-    if (fact.kind === 'restore-point') {
-      const { timeUs, name } = fact;
-      this.#push(this.#restorePoints, { lsn, endLsn, timeUs, name });
-    } else if (fact.kind === 'checkpoint') {
-      const { kind: _, ...checkpoint } = fact;
-      this.#push(this.#checkpoints, { lsn, endLsn, ...checkpoint });
-    } else if (isEventSource(fact)) {
-      this.#push(this.#events, eventOf(fact, lsn));
-    }
   }
 
   #noteTransaction(fact: TransactionEnd, record: WalRecord): void {
@@ -201,10 +189,6 @@ export class SegmentIndexBuilder {
     if (list.length < SEGMENT_ENTRIES_MAX) list.push(entry);
     else this.#omittedCount += 1;
   }
-}
-
-function isTransaction(fact: RecordFact): fact is TransactionEnd {
-  return 'subtransactionCount' in fact;
 }
 
 type EventSource = Exclude<

@@ -34,6 +34,17 @@ export type StorageFact =
       readonly tablespaces: readonly number[];
     };
 
+const STORAGE_KINDS: readonly StorageFact['kind'][] = [
+  'fork-created',
+  'relation-truncated',
+  'database-created',
+  'database-dropped',
+];
+
+export function isStorageFact(fact: { readonly kind: string }): fact is StorageFact {
+  return (STORAGE_KINDS as readonly string[]).includes(fact.kind);
+}
+
 /** @throws RangeError when the content does not fit its type. */
 export function parseStorageRecord(
   record: RecordBytes & { readonly info: number },

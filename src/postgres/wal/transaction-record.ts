@@ -40,6 +40,10 @@ export type TransactionEnd = {
   readonly droppedRelations: readonly RelationFile[];
 };
 
+export function isTransaction(fact: { readonly kind: string }): fact is TransactionEnd {
+  return (TRANSACTION_KINDS as readonly string[]).includes(fact.kind);
+}
+
 export function isTransactionEnd(info: number): boolean {
   return KIND_OF_OPERATION[info & OPERATION_MASK] !== undefined;
 }

@@ -1,6 +1,7 @@
 import type { ByteReader } from '../../lib/byte-reader.ts';
 import { toLsn, type Lsn } from '../lsn.ts';
 import { readMainData, type RecordBytes } from './main-data.ts';
+import type { WalVersion } from './versions/wal-version.ts';
 import { XLOG_OPERATIONS } from './wal-constants.ts';
 
 export const WAL_LEVELS = ['minimal', 'replica', 'logical'] as const;
@@ -14,6 +15,8 @@ type Checkpoint = {
   readonly previousTimeline: number;
   /** When the checkpoint began, µs since 2000-01-01 UTC (PostgreSQL stores whole seconds). */
   readonly timeUs: number;
+  /** `undefined` before 17. */
+  readonly walLevel: WalLevel | undefined;
 };
 
 /** What Walnut reads from records of the XLOG manager. Times are µs since 2000-01-01 UTC. */
@@ -26,6 +29,8 @@ export type XlogFact =
       readonly timeUs: number;
       readonly timeline: number;
       readonly previousTimeline: number;
+      /** `undefined` before 17. */
+      readonly walLevel: WalLevel | undefined;
     }
   | { readonly kind: 'backup-end'; readonly startLsn: Lsn }
   | { readonly kind: 'parameter-change'; readonly walLevel: WalLevel }
@@ -35,9 +40,11 @@ export type XlogFact =
 const UNIX_TO_POSTGRES_SECONDS = 946_684_800;
 const RESTORE_POINT_NAME_BYTES = 64;
 
-const READERS: Readonly<Record<number, (reader: ByteReader) => XlogFact>> = {
-  [XLOG_OPERATIONS.checkpointShutdown]: (reader) => readCheckpoint(reader, true),
-  [XLOG_OPERATIONS.checkpointOnline]: (reader) => readCheckpoint(reader, false),
+type Reader = (reader: ByteReader, version: WalVersion) => XlogFact;
+
+const READERS: Readonly<Record<number, Reader>> = {
+  [XLOG_OPERATIONS.checkpointShutdown]: (reader, version) => readCheckpoint(reader, version, true),
+  [XLOG_OPERATIONS.checkpointOnline]: (reader, version) => readCheckpoint(reader, version, false),
   [XLOG_OPERATIONS.switch]: () => ({ kind: 'switch' }),
   [XLOG_OPERATIONS.backupEnd]: (reader) => ({ kind: 'backup-end', startLsn: toLsn(reader.u64()) }),
   [XLOG_OPERATIONS.parameterChange]: readParameterChange,
@@ -66,7 +73,7 @@ export function isXlogFact(info: number): boolean {
 export function parseXlogRecord(
   record: RecordBytes & { readonly info: number },
 ): XlogFact | undefined {
-  return READERS[record.info & 0xf0]?.(readMainData(record));
+  return READERS[record.info & 0xf0]?.(readMainData(record), record.version);
 }
 
 /** Reads a `TimestampTz`: exact for every time within 285 years of 2000. */
@@ -75,15 +82,19 @@ export function readTime(reader: ByteReader): number {
   return (reader.u32() | 0) * 0x1_0000_0000 + low;
 }
 
-function readCheckpoint(reader: ByteReader, shutdown: boolean): Checkpoint {
+function readCheckpoint(reader: ByteReader, version: WalVersion, shutdown: boolean): Checkpoint {
   const redo = toLsn(reader.u64());
   const timeline = reader.u32();
   const previousTimeline = reader.u32();
-  // fullPageWrites, wal_level (17+), nextXid … oldestMultiDB and padding lie between; the same length in 13 to 18.
-  reader.take(48);
+  // fullPageWrites and padding; the level has the place of padding in versions that do not tell it.
+  reader.take(4);
+  const level = reader.u32();
+  // nextXid … oldestMultiDB and padding lie between; the same length in 13 to 18.
+  reader.take(40);
   const unixSeconds = readTime(reader);
   const timeUs = (unixSeconds - UNIX_TO_POSTGRES_SECONDS) * 1_000_000;
-  return { kind: 'checkpoint', shutdown, redo, timeline, previousTimeline, timeUs };
+  const walLevel = version.checkpointWalLevel ? walLevelOf(level) : undefined;
+  return { kind: 'checkpoint', shutdown, redo, timeline, previousTimeline, timeUs, walLevel };
 }
 
 function readParameterChange(reader: ByteReader): XlogFact {
@@ -100,18 +111,23 @@ function readRestorePoint(reader: ByteReader): XlogFact {
   return { kind: 'restore-point', timeUs, name };
 }
 
-function readEndOfRecovery(reader: ByteReader): XlogFact {
+function readEndOfRecovery(reader: ByteReader, version: WalVersion): XlogFact {
   const timeUs = readTime(reader);
   return {
     kind: 'end-of-recovery',
     timeUs,
     timeline: reader.u32(),
     previousTimeline: reader.u32(),
+    walLevel: version.checkpointWalLevel ? readWalLevel(reader) : undefined,
   };
 }
 
 function readWalLevel(reader: ByteReader): WalLevel {
-  const level = WAL_LEVELS[reader.u32()];
+  return walLevelOf(reader.u32());
+}
+
+function walLevelOf(number: number): WalLevel {
+  const level = WAL_LEVELS[number];
   if (level === undefined) throw new RangeError('unknown wal_level');
   return level;
 }

@@ -21,6 +21,14 @@ export type WalVersion = {
   readonly recordBytesMax: number;
   /** `BKPIMAGE_…` bits of `bimg_info` that mean a compressed image. */
   readonly imageCompressedMask: number;
+  /** Each of them; 0 for a method that the version does not have. */
+  readonly imageCompressions: {
+    readonly pglz: number;
+    readonly lz4: number;
+    readonly zstd: number;
+  };
+  /** `BKPIMAGE_APPLY`. */
+  readonly imageApplied: number;
   /** Whether `XLR_BLOCK_ID_TOPLEVEL_XID` (252) occurs. */
   readonly toplevelXid: boolean;
   /** `info & 0xF0` of the Database resource manager. */
@@ -31,6 +39,8 @@ export type WalVersion = {
   };
   /** Size of `xl_xact_stats_item`; 0 where commits carry no dropped statistics. */
   readonly droppedStatisticBytes: number;
+  /** Whether checkpoints and ends of recovery tell `wal_level`. */
+  readonly checkpointWalLevel: boolean;
   /** Whether checkpoints begin with a `CHECKPOINT_REDO` record. */
   readonly checkpointRedo: boolean;
 };
