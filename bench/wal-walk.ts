@@ -7,8 +7,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseSegmentName, segmentStart } from '../src/postgres/segment-name.ts';
 import { RecordWalker } from '../src/postgres/wal/record-walker.ts';
+import { encodeChangeSpan } from '../src/postgres/wal/change-span-codec.ts';
+import type { ChangeSpan } from '../src/postgres/wal/change-span.ts';
 import { encodeSegmentFacts } from '../src/postgres/wal/segment-facts-codec.ts';
-import { describeSegment, type SegmentFacts } from '../src/postgres/wal/segment-facts.ts';
+import { SegmentDescriber, type SegmentFacts } from '../src/postgres/wal/segment-facts.ts';
 import type { RecordVisitor } from '../src/postgres/wal/wal-record.ts';
 
 const RUNS = 5;
@@ -51,15 +53,26 @@ function walkAll(wantedBytes: number): string {
 }
 
 let facts: SegmentFacts[] = [];
+let changes: ChangeSpan[] = [];
 console.log(`${files.length} segments, ${(totalBytes / 1e6).toFixed(0)} MB`);
 measure('walk, no record wanted', () => walkAll(0));
 measure('walk, every record held', () => walkAll(Infinity));
-measure('describe (walk + index)', () => {
-  facts = files.map(({ name, bytes }) => describeSegment(bytes, { name, segmentBytes }));
+measure('describe (walk, index, changes)', () => {
+  const describers = files.map(({ name, bytes }) => {
+    const describer = new SegmentDescriber({ name, segmentBytes });
+    describer.feed(bytes);
+    return describer;
+  });
+  facts = describers.map((describer) => describer.finish());
+  changes = describers.flatMap((describer) => describer.changes() ?? []);
   const count = facts.reduce((sum, { index }) => sum + index.transactions.count, 0);
   return `${count} transactions, ends: ${[...new Set(facts.map(({ end }) => end))].join(', ')}`;
 });
 measure('encode facts', () => {
   const bytes = facts.reduce((sum, entry) => sum + encodeSegmentFacts(entry).length, 0);
+  return `${bytes} bytes`;
+});
+measure('encode changes', () => {
+  const bytes = changes.reduce((sum, span) => sum + encodeChangeSpan(span).length, 0);
   return `${bytes} bytes`;
 });

@@ -44,7 +44,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
 
 /** Inside `postgres/`: the one direction between its folders; files at its root are free to all of them. */
 export const ALLOWED_POSTGRES_IMPORTS: Readonly<Record<string, readonly string[]>> = {
-  connection: [],
+  connection: ['wal'],
   replication: ['connection'],
   wal: [],
   cluster: [],

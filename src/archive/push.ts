@@ -6,8 +6,7 @@ import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { walIdentity } from '../catalog/segment-content.ts';
 import { isBackupHistoryName } from '../catalog/wal-key.ts';
-import { endsIndex, sealIndexes } from '../catalog/wal-index.ts';
-import { readWalInventory } from '../catalog/wal-inventory.ts';
+import { sealBlock } from '../catalog/seal-block.ts';
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { isSegmentName, parseSegmentName, segmentStart } from '../postgres/segment-name.ts';
 import { parseHistoryFileName, parseTimelineHistory } from '../postgres/timeline-history.ts';
@@ -89,10 +88,8 @@ async function pushSegment(
 ): Promise<'stored' | 'present'> {
   const outcome = await storeSegment(destination, segment);
   const { store, server, incarnation } = destination;
-  const { number } = parseSegmentName(segment.name, incarnation.walSegmentBytes);
-  if (endsIndex(number)) {
-    await sealIndexes(store, await readWalInventory(store, { server, incarnation }));
-  }
+  const position = parseSegmentName(segment.name, incarnation.walSegmentBytes);
+  await sealBlock(store, { server, incarnation }, position);
   return outcome;
 }
 

@@ -2,8 +2,8 @@
  * Brings what the spool holds into the repository: whole segments in order, and every few seconds the new bytes of
  * unfinished ones as pieces. Nothing leaves the spool before it is durable in the repository, however long that is away.
  */
-import { endsIndex, sealIndexes } from '../catalog/wal-index.ts';
-import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
+import { sealBlock } from '../catalog/seal-block.ts';
+import type { WalInventory } from '../catalog/wal-inventory.ts';
 import { coverOf, type OpenSegment } from '../catalog/open-segment.ts';
 import { walIdentity } from '../catalog/segment-content.ts';
 import { hasCode, messageOf, WalnutError } from '../lib/walnut-error.ts';
@@ -164,7 +164,7 @@ export class SpoolStorer {
       storedBytes: stored?.sizeBytes ?? 0,
       lagBytes: this.#lagBehind(end),
     });
-    if (endsIndex(number)) await this.#seal();
+    await sealBlock(store, this.#options, { timeline, number });
   }
 
   /** Answers whether there was anything new. */
@@ -204,11 +204,6 @@ export class SpoolStorer {
       if (spool.completeNames.includes(name)) return null;
       throw error;
     }
-  }
-
-  async #seal(): Promise<void> {
-    const { store } = this.#options;
-    await sealIndexes(store, await readWalInventory(store, this.#options));
   }
 
   async #setAside(name: string, cause: WalnutError): Promise<WalnutError> {

@@ -33,9 +33,16 @@ const indexSchema = z.strictObject({
   ),
 });
 
-/** Whether an index ends with this segment, so that storing it is the moment to seal one. */
-export function endsIndex(number: bigint): boolean {
-  return (number + 1n) % BigInt(INDEX_SEGMENTS) === 0n;
+/** Whether a block ends with this segment, so that storing it is the moment to seal one. */
+export function endsBlock(number: bigint): boolean {
+  return blockOf(number).last === number;
+}
+
+/** The block of segments that one index covers and this segment belongs to. */
+export function blockOf(number: bigint): { readonly first: bigint; readonly last: bigint } {
+  const size = BigInt(INDEX_SEGMENTS);
+  const first = number - (number % size);
+  return { first, last: first + size - 1n };
 }
 
 /** Writes every index that is missing and whose segments are all stored; answers how many. */

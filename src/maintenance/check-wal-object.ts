@@ -1,6 +1,6 @@
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { parseTimelineHistory } from '../postgres/timeline-history.ts';
-import { toTimelineId } from '../postgres/timeline-id.ts';
+import { toTimelineId, type TimelineId } from '../postgres/timeline-id.ts';
 import { toMajorVersion } from '../postgres/version.ts';
 import { decodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import {
@@ -25,7 +25,12 @@ export type WalObjectName =
       readonly length: number;
     }
   | { readonly kind: 'history'; readonly timeline: number }
-  | { readonly kind: 'changes'; readonly start: Lsn; readonly end: Lsn }
+  | {
+      readonly kind: 'changes';
+      readonly timeline: TimelineId;
+      readonly start: Lsn;
+      readonly end: Lsn;
+    }
   | { readonly kind: 'index' | 'gap' | 'backup-history' };
 
 export type WalIdentity = {

@@ -112,8 +112,10 @@ function hitByObject(hits: WalHits, key: string, prefix: string): void {
     case 'history':
       hitByHistory(hits, key, parsed.timeline);
       return;
-    case 'index':
     case 'changes':
+      ledger.hit(key, [], { what: 'nothing for good: the next backups may have to read more' });
+      return;
+    case 'index':
       ledger.hit(key, [], { what: 'nothing for good: it can be made again from the WAL' });
       return;
     case 'gap':

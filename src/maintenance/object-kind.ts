@@ -54,6 +54,7 @@ export function nameOfWalObject(path: string, segmentBytes: number): WalObjectNa
     case 'changes':
       return {
         kind: 'changes',
+        timeline: parsed.timeline,
         start: segmentStart(parsed.first, segmentBytes),
         end: segmentStart(parsed.last + 1n, segmentBytes),
       };
