@@ -28,12 +28,25 @@ export const serverKeys = {
   walLease: (server: string): string => `${server}/lease/wal`,
   /** Mutable: when the archive was last known to hold all WAL there was. */
   walComplete: (server: string): string => `${server}/verified/wal-complete`,
+  /** Mutable: WAL that retention has given up; it counts as gone from the moment it is noted here. */
+  walExpired: (server: string): string => `${server}/verified/wal-expired`,
+  /** Mutable: what could not be read back when it was last checked. */
+  knownDamage: (server: string): string => `${server}/verified/known-damage`,
+  /** Mutable: what was last checked when. */
+  checked: (server: string): string => `${server}/verified/checked`,
+  /** Mutable: who reads backups, so that nobody deletes them meanwhile. */
+  readers: (server: string): string => `${server}/lease/readers/`,
+  reader: (server: string, name: string): string => `${server}/lease/readers/${name}`,
+  /** Mutable: what is about to be deleted, so that nobody begins to read it. */
+  deletion: (server: string): string => `${server}/lease/deletion`,
 } as const;
 
 export const backupKeys = {
   all: (server: string): string => `${server}/backup/`,
   folder: (server: string, id: BackupId): string => `${server}/backup/${id}/`,
   attempt: (server: string, id: BackupId): string => `${server}/backup/${id}/attempt`,
+  /** Mutable: a person wants the backup kept. */
+  keep: (server: string, id: BackupId): string => `${server}/backup/${id}/keep`,
   pack: (server: string, id: BackupId, number: number): string =>
     `${server}/backup/${id}/pack-${String(number).padStart(6, '0')}`,
   map: (server: string, id: BackupId, hash: string): string => `${server}/backup/${id}/map-${hash}`,
