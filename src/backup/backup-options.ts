@@ -17,6 +17,10 @@ export type BackupOptions = {
   /** Null: incremental when a usable parent exists, else full. */
   readonly type: BackupType | null;
   readonly from: 'auto' | SourceKind;
+  /** Share nothing with earlier backups: a full one that stores every page. */
+  readonly fresh: boolean;
+  /** Read also files that look untouched since the parent read them. */
+  readonly paranoid: boolean;
   readonly jobs: number;
   readonly level: number;
   readonly checkpoint: 'fast' | 'spread';

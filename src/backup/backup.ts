@@ -2,23 +2,23 @@
  * A backup, from the first connection to the stored manifest. Reads like the manual:
  * https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP
  */
-import { newBackupId } from '../repository/backup-id.ts';
+import { newBackupStamp } from '../repository/backup-id.ts';
 import { serverKeys } from '../repository/layout.ts';
 import { listBackupIds } from '../repository/repository.ts';
 import type { Lease } from '../storage/object-store.ts';
+import type { DeadAttempt } from './attempt-pages.ts';
 import type { BackupContext } from './backup-context.ts';
 import type { BackupOptions, BackupOutcome } from './backup-options.ts';
 import { copyByFunctions } from './copy-by-functions.ts';
 import { copyByStream } from './copy-by-stream.ts';
 import { commitBackup } from './finish.ts';
 import { chooseSource } from './choose-source.ts';
-import { connectForBackup } from './connect.ts';
+import { connectForBackup, type BackupConnection } from './connect.ts';
 import type { BackupProgress } from './progress.ts';
 import { storeTimelineHistory } from './store-timeline-history.ts';
 import { switchOnPrimary } from './switch-on-primary.ts';
 import { thisProcess } from '../lib/this-process.ts';
-import { planRubbish, removeRubbish } from './rubbish.ts';
-import { chooseType } from './choose-type.ts';
+import { partAttempts, planRubbish, removeRubbish, type RubbishPlan } from './rubbish.ts';
 
 /** Younger temporary files may belong to a process on another host, whose life cannot be seen from here. */
 const STALE_AFTER_MS: number = 60 * 60 * 1000;
@@ -42,12 +42,13 @@ export async function runBackup(
       thisProcess('backup'),
     );
     try {
-      await removeDeadAttempts(options, progress, lease);
-      const type = chooseType(options.type, progress);
+      const attempts = await takeOverAttempts(options, { progress, lease, connected });
       const taken = await listBackupIds(options.store, options.server);
-      const id = newBackupId(type, new Date(), taken);
-      const context = { options, progress, signal, id, connected, source, lease, startedMs };
-      return await takeBackup({ ...context, warnings: [] });
+      const stamp = newBackupStamp(new Date(), taken);
+      const context = { options, progress, signal, stamp, connected, source, lease, attempts };
+      const outcome = await takeBackup({ ...context, startedMs, warnings: [] });
+      await remove(await planRubbish(options.store, options.server), options, { progress, lease });
+      return outcome;
     } finally {
       await lease.release();
     }
@@ -66,27 +67,46 @@ async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
   // So is one whose session is gone: with it the server has ended the backup.
   void context.connected.session.lost.then((error) => copying.abort(error));
   try {
+    if (supply === null) await storeTimelineHistory(context);
     const copied =
       source.kind === 'stream'
         ? await copyByStream({ ...context, signal: both })
         : await copyByFunctions({ ...context, signal: both }, source);
-    if (supply === null) {
-      await storeTimelineHistory(context);
-      await switchOnPrimary(context);
-    }
+    if (supply === null) await switchOnPrimary(context);
     return await commitBackup({ ...context, signal: both }, copied);
   } finally {
     await supply?.stop();
   }
 }
 
-/** What dead attempts left is removed by a plan that is shown first. */
-async function removeDeadAttempts(
-  { store, server }: BackupOptions,
-  progress: BackupProgress,
-  lease: Lease,
-): Promise<void> {
+type Clearing = { readonly progress: BackupProgress; readonly lease: Lease };
+
+/** Interrupted backups of this cluster stay until the new one is done, which need not store again what they hold. */
+async function takeOverAttempts(
+  options: BackupOptions,
+  clearing: Clearing & { readonly connected: BackupConnection },
+): Promise<readonly DeadAttempt[]> {
+  const { store, server, fresh } = options;
   const plan = await planRubbish(store, server);
+  const { systemIdentifier } = clearing.connected;
+  const { usable, rubbish } = fresh
+    ? { usable: [], rubbish: plan }
+    : await partAttempts(store, plan, systemIdentifier);
+  for (const { id } of usable) {
+    clearing.progress.note(
+      `the backup ${id} was interrupted: what it copied and still holds is not stored again`,
+    );
+  }
+  await remove(rubbish, options, clearing);
+  return usable;
+}
+
+/** What dead attempts left is removed by a plan that is shown first. */
+async function remove(
+  plan: RubbishPlan,
+  { store }: BackupOptions,
+  { progress, lease }: Clearing,
+): Promise<void> {
   for (const { id, objects, bytes } of plan.attempts) {
     progress.note(
       `removing the interrupted backup ${id}: ${objects.length} objects, ${bytes} bytes`,

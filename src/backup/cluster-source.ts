@@ -9,6 +9,8 @@ export type FolderEntry = {
   readonly modifiedMs: number;
   /** Where a symbolic link points; null for anything else, and where the source cannot tell. */
   readonly target: string | null;
+  /** Tells the file from every other and from itself after a change; null where that cannot be told. */
+  readonly identity: string | null;
 };
 
 /** A stretch of a file to read. `path` is relative to the data directory; at most {@link RANGE_BYTES_MAX}. */

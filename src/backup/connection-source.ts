@@ -27,6 +27,7 @@ export class ConnectionClusterSource implements ClusterSource {
       mode: isFolder ? this.#folderMode : this.#folderMode & 0o660,
       modifiedMs,
       target: null,
+      identity: null,
     }));
   }
 

@@ -13,12 +13,14 @@ import {
 import { toTimelineId } from '../postgres/timeline-id.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import type { BackupContext } from './backup-context.ts';
+import { backupIdOf } from '../repository/backup-id.ts';
+import { warnOf, type BackupContext, type GroundedContext } from './backup-context.ts';
 import type { FunctionsSource } from './choose-source.ts';
 import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
+import { decideGround } from './decide-ground.ts';
 import { readExternalFiles } from './external-files.ts';
 import { listFiles } from './list-files.ts';
 import { noteAttempt } from './note-attempt.ts';
@@ -30,16 +32,23 @@ export async function copyByFunctions(
   context: BackupContext,
   source: FunctionsSource,
 ): Promise<CopiedCluster> {
-  const { options, progress, connected, id, signal } = context;
+  const { options, progress, connected, stamp, signal } = context;
   progress.waitingForCheckpoint();
   const startedAt = await connected.serverTime();
   const startLsn = await withCheckpointLimit(
-    startBackup(connected.session, `walnut ${id}`, options.checkpoint === 'fast'),
+    startBackup(connected.session, `walnut ${stamp}`, options.checkpoint === 'fast'),
     options.checkpointTimeoutMs,
   );
-  await noteAttempt(context, { lsn: startLsn, timeline: connected.timeline, startedAt });
-  progress.started({ id, type: 'full', startLsn, expectedBytes: await connected.expectedBytes() });
-  const copy = await copyAll(context, source, startLsn);
+  const ground = await decideGround(context, {
+    lsn: startLsn,
+    controlFile: await readControlFile(source.files, signal),
+  });
+  const id = backupIdOf(stamp, ground.type);
+  const grounded = { ...context, id, ground };
+  await noteAttempt(grounded, { lsn: startLsn, timeline: connected.timeline, startedAt });
+  const expectedBytes = ground.changes === null ? await connected.expectedBytes() : null;
+  progress.started({ id, type: ground.type, startLsn, expectedBytes });
+  const copy = await copyAll(grounded, source, startLsn);
   // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.
   const controlFile = await readControlFile(source.files, signal);
   const externalFiles = await readExternalFiles(source.files, connected.facts, warnOf(context));
@@ -47,6 +56,8 @@ export async function copyByFunctions(
   const { startTimeline } = parseBackupLabel(backupLabel);
   return {
     ...copy,
+    id,
+    ground,
     controlFile,
     backupLabel,
     tablespaceMap,
@@ -61,38 +72,39 @@ export async function copyByFunctions(
 }
 
 async function copyAll(
-  context: BackupContext,
+  context: GroundedContext,
   source: FunctionsSource,
   startLsn: bigint,
 ): Promise<CopyResult> {
-  const { options, progress, connected, id, signal } = context;
+  const { options, progress, connected, id, ground, signal } = context;
   const files = listFiles({
     source: source.files,
     majorVersion: connected.majorVersion,
     innerTablespaces: connected.innerTablespaces,
     warn: warnOf(context),
   });
-  return copyFiles(files, {
-    store: options.store,
-    server: options.server,
-    id,
-    source: source.workerSource,
-    jobs: options.jobs,
-    level: options.level,
-    rateBytesPerSecond: options.rateBytesPerSecond,
-    verifyChecksums: connected.facts.dataChecksums,
-    startLsn,
-    progress,
-    signal,
-  });
-}
-
-/** Warnings are told at once and kept in the manifest. */
-export function warnOf({ warnings, progress }: BackupContext): (text: string) => void {
-  return (text) => {
-    warnings.push(text);
-    progress.warning(text);
-  };
+  const { changes, damage, earlier: parent } = ground;
+  const { store, paranoid } = options;
+  const earlier = { store, parent, attempts: context.attempts, warn: warnOf(context) };
+  return copyFiles(
+    files,
+    { earlier, rules: { changes, paranoid, damage } },
+    {
+      store: options.store,
+      server: options.server,
+      id,
+      source: source.workerSource,
+      jobs: options.jobs,
+      level: options.level,
+      rateBytesPerSecond: options.rateBytesPerSecond,
+      verifyChecksums: connected.facts.dataChecksums,
+      startLsn,
+      sharing: ground.type === 'full' ? 'frames' : 'pages',
+      earlierChunks: parent?.chunks ?? [],
+      progress,
+      signal,
+    },
+  );
 }
 
 /** A live read may be torn while the server writes the file: its checksum tells. */

@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { CONTROL_FILE_PATH, isControlFileTorn } from '../postgres/cluster/control-file.ts';
 import { formatTablespaceMap } from '../postgres/cluster/tablespace-map.ts';
+import { missingGrants } from '../postgres/connection/grants.ts';
 import { openReplicationConnection } from '../postgres/replication/replication-connection.ts';
 import {
   streamBaseBackup,
@@ -10,18 +11,20 @@ import {
   type WalPosition,
 } from '../postgres/replication/base-backup-stream.ts';
 import type { Session } from '../postgres/connection/session.ts';
-import type { BackupContext } from './backup-context.ts';
+import { backupIdOf } from '../repository/backup-id.ts';
+import { warnOf, type BackupContext, type GroundedContext } from './backup-context.ts';
+import type { BackupGround } from './decide-ground.ts';
 import { noteAttempt } from './note-attempt.ts';
 import { withCheckpointLimit } from './connect.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { FileCopy } from './copy-files.ts';
-import { warnOf } from './copy-by-functions.ts';
 import { StreamTasks } from './stream-tasks.ts';
 
 const KB = 1024;
 
-export async function copyByStream(context: BackupContext): Promise<CopiedCluster> {
-  const { options, progress, connected, signal } = context;
+export async function copyByStream(begun: BackupContext): Promise<CopiedCluster> {
+  const context = await groundForStream(begun);
+  const { options, progress, connected, signal, id, ground } = context;
   const startedAt = await connected.serverTime();
   const connection = await openReplicationConnection(options.connection, {
     applicationName: 'walnut backup',
@@ -38,6 +41,8 @@ export async function copyByStream(context: BackupContext): Promise<CopiedCluste
     const { result, ...files } = copied;
     return {
       ...files,
+      id,
+      ground,
       timeline: result.start.timeline,
       stopTimeline: result.end.timeline,
       startLsn: result.start.lsn,
@@ -51,8 +56,35 @@ export async function copyByStream(context: BackupContext): Promise<CopiedCluste
   }
 }
 
+/** A base backup cannot be told to leave out what did not change. */
+async function groundForStream(context: BackupContext): Promise<GroundedContext> {
+  const { options, connected, stamp } = context;
+  if (options.type !== null && options.type !== 'full') {
+    const missing = await missingGrants(connected.session, 'connection');
+    const how =
+      missing.length === 0
+        ? 'use --from connection'
+        : `to let this role read over SQL, run as a superuser: ${missing.join(' ')}`;
+    warnOf(context)(
+      `full backup instead of ${options.type}: source stream takes the whole cluster in one piece; ${how}`,
+    );
+  }
+  return { ...context, id: backupIdOf(stamp, 'full'), ground: WHOLE_AND_ALONE };
+}
+
+const WHOLE_AND_ALONE: BackupGround = {
+  type: 'full',
+  parent: null,
+  earlier: null,
+  changeSource: null,
+  changes: null,
+  damage: new Map(),
+};
+
 type Received = Omit<
   CopiedCluster,
+  | 'id'
+  | 'ground'
   | 'timeline'
   | 'stopTimeline'
   | 'startLsn'
@@ -64,7 +96,7 @@ type Received = Omit<
 
 /** The copy begins with the server's checkpoint: only then is the start LSN known, which page checks need. */
 async function receive(
-  context: BackupContext,
+  context: GroundedContext,
   session: Session,
   startedAt: Date,
 ): Promise<Received> {
@@ -116,7 +148,7 @@ function requireCopy(copy: FileCopy | null): FileCopy {
   return copy;
 }
 
-function newCopy(context: BackupContext, start: WalPosition, tasks: StreamTasks): FileCopy {
+function newCopy(context: GroundedContext, start: WalPosition, tasks: StreamTasks): FileCopy {
   const { options, progress, connected, signal, id } = context;
   return new FileCopy(
     {
@@ -130,6 +162,8 @@ function newCopy(context: BackupContext, start: WalPosition, tasks: StreamTasks)
       rateBytesPerSecond: null,
       verifyChecksums: connected.facts.dataChecksums,
       startLsn: start.lsn,
+      sharing: 'frames',
+      earlierChunks: [],
       progress,
       signal,
     },
@@ -147,11 +181,11 @@ function hidesTablespaces({ connected }: BackupContext): boolean {
 }
 
 function streamOptions(context: BackupContext): Parameters<typeof streamBaseBackup>[1] {
-  const { options, id } = context;
+  const { options, stamp } = context;
   const rate = options.rateBytesPerSecond;
   const maxRateKb = rate === null ? null : Math.min(1_048_576, Math.max(32, Math.floor(rate / KB)));
   return {
-    label: `walnut ${id}`,
+    label: `walnut ${stamp}`,
     fastCheckpoint: options.checkpoint === 'fast',
     maxRateKb,
     manifestChecksums: null,

@@ -17,9 +17,10 @@ import { PAGE_BYTES } from '../repository/frame.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import type { MapEntry } from '../repository/map-chunk.ts';
 import { openIndexedFrame, readPackIndex } from '../repository/pack-reader.ts';
+import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { copyFiles, type CopyResult } from './copy-files.ts';
+import { copyFiles, type CopyGround, type CopyResult } from './copy-files.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
 import type { BackupProgress } from './progress.ts';
@@ -72,6 +73,17 @@ function put(path: string, content: Buffer | string): void {
   writeFileSync(join(cluster, path), content);
 }
 
+/** Nothing earlier to rest on. */
+const ALONE: CopyGround = {
+  earlier: {
+    store: openMemoryStore(),
+    parent: null,
+    attempts: [],
+    warn: (text) => warnings.push(text),
+  },
+  rules: { changes: null, paranoid: false, damage: new Map() },
+};
+
 async function copy(
   signal = new AbortController().signal,
   progress: BackupProgress = SILENT,
@@ -82,7 +94,7 @@ async function copy(
     innerTablespaces: new Set(),
     warn: (text) => warnings.push(text),
   });
-  return copyFiles(files, {
+  return copyFiles(files, ALONE, {
     store,
     server: 'shop',
     id: ID,
@@ -92,6 +104,8 @@ async function copy(
     rateBytesPerSecond: null,
     verifyChecksums: false,
     startLsn: 2n ** 60n,
+    sharing: 'frames',
+    earlierChunks: [],
     progress,
     signal,
   });

@@ -1,17 +1,18 @@
-/** Copies all files of a cluster into packs and writes the backup's map, in byte order of the paths. */
+/** Copies the files of a cluster into packs and writes the backup's map, in byte order of the paths. */
 import type { BackupId } from '../repository/backup-id.ts';
 import { BackupMapWriter, type ChunkReference } from '../repository/backup-map.ts';
+import { backupKeys } from '../repository/layout.ts';
 import type { FinishedPack } from '../repository/pack-writer.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { BlockDamage, CopyItem, CopyTask, WorkerSource } from './copy-messages.ts';
+import type { BlockDamage, WorkerSource } from './copy-messages.ts';
+import { planTasks } from './copy-tasks.ts';
 import { CopyWorkers } from './copy-workers.ts';
+import type { CopyRules } from './decide-file.ts';
+import { EarlierFiles, type EarlierSources } from './earlier-files.ts';
+import type { Sharing } from './earlier-pages.ts';
 import type { ListedFile } from './list-files.ts';
-import { MapAssembler, type CopyTotals, type MapOrder } from './map-assembler.ts';
+import { MapAssembler, type CopyTotals, type MapOrder, type Outcome } from './map-assembler.ts';
 import type { BackupProgress } from './progress.ts';
-
-/** What one worker takes at once: large enough that handing out costs nothing, small enough to share work evenly. */
-const TASK_BYTES: number = 32 * 1024 * 1024;
-const TASK_ITEMS_MAX = 1024;
 
 export type CopyOptions = {
   readonly store: ObjectStore;
@@ -23,6 +24,9 @@ export type CopyOptions = {
   readonly rateBytesPerSecond: number | null;
   readonly verifyChecksums: boolean;
   readonly startLsn: bigint;
+  readonly sharing: Sharing;
+  /** The map whose chunks may be named again. */
+  readonly earlierChunks: readonly ChunkReference[];
   readonly progress: BackupProgress;
   readonly signal: AbortSignal;
 };
@@ -30,6 +34,8 @@ export type CopyOptions = {
 export type CopyResult = {
   readonly chunks: readonly ChunkReference[];
   readonly packs: readonly FinishedPack[];
+  /** Plain bytes that the map refers to, by pack, also of earlier backups. */
+  readonly livePlainBytes: ReadonlyMap<string, number>;
   readonly damage: readonly BlockDamage[];
   readonly totals: CopyTotals;
 };
@@ -39,11 +45,12 @@ export class FileCopy {
   readonly workers: CopyWorkers;
   readonly #map: MapAssembler;
   readonly #damage: BlockDamage[] = [];
+  readonly #outcomes = new Map<number, readonly Outcome[]>();
 
   constructor(options: CopyOptions, order: MapOrder) {
-    const writer = new BackupMapWriter(options.store, options.server, options.id);
-    this.#map = new MapAssembler(writer, order);
     const { store, server, id, level, source, verifyChecksums, startLsn, jobs } = options;
+    const writer = new BackupMapWriter(store, { server, id }, options.earlierChunks);
+    this.#map = new MapAssembler(writer, order, backupKeys.folder(server, id));
     const rate = options.rateBytesPerSecond;
     this.workers = new CopyWorkers(
       jobs,
@@ -55,6 +62,7 @@ export class FileCopy {
         source,
         verifyChecksums,
         startLsn,
+        sharing: options.sharing,
         packNumbers: new SharedArrayBuffer(4),
         rateBytesPerSecond: rate === null ? null : rate / jobs,
       },
@@ -62,66 +70,52 @@ export class FileCopy {
         signal: options.signal,
         observer: {
           onRead: (readBytes, storedBytes) => options.progress.copied(readBytes, storedBytes),
-          onResults: async (results) => this.#map.addResults(results),
+          onResults: async (task, results) => {
+            const outcomes = this.#outcomes.get(task);
+            this.#outcomes.delete(task);
+            if (outcomes !== undefined) return this.#map.addTask(outcomes, results);
+            for (const result of results) await this.#map.addResult(result, []);
+          },
           onDamage: (damage) => this.#damage.push(...damage),
         },
       },
     );
   }
 
+  /** What becomes of the files of a task that is about to be sent. */
+  expect(task: number, outcomes: readonly Outcome[]): void {
+    this.#outcomes.set(task, outcomes);
+  }
+
   /** Waits until every file is copied and durable. */
   async finish(): Promise<CopyResult> {
     const packs = await this.workers.finish();
     const chunks = await this.#map.finish();
-    return { packs, chunks, damage: this.#damage, totals: this.#map.totals };
+    const { totals, livePlainBytes } = this.#map;
+    return { packs, chunks, livePlainBytes, damage: this.#damage, totals };
   }
 }
+
+/** What a copy may rest on. */
+export type CopyGround = { readonly earlier: EarlierSources; readonly rules: CopyRules };
 
 /** Copies what a listing yields (`local`, `connection`). */
 export async function copyFiles(
   files: AsyncIterable<ListedFile>,
+  { earlier, rules }: CopyGround,
   options: CopyOptions,
 ): Promise<CopyResult> {
+  const known = await EarlierFiles.open(earlier);
   const copy = new FileCopy(options, { sorted: true });
   try {
-    for await (const task of tasksOf(files)) {
+    for await (const { task, outcomes } of planTasks(files, known, rules)) {
       options.signal.throwIfAborted();
-      await copy.workers.send({ kind: 'task', task });
+      copy.expect(task.number, outcomes);
+      if (task.items.length > 0) await copy.workers.send({ kind: 'task', task });
+      else await copy.workers.skip(task.number);
     }
     return await copy.finish();
   } finally {
     await copy.workers.terminate();
   }
-}
-
-/** Groups files, in their order, into tasks of about equal work. */
-async function* tasksOf(files: AsyncIterable<ListedFile>): AsyncGenerator<CopyTask> {
-  let number = 0;
-  let items: CopyItem[] = [];
-  let bytes = 0;
-  for await (const file of files) {
-    for (const item of slicesOf(file)) {
-      items.push(item);
-      bytes += item.length;
-      if (bytes < TASK_BYTES && items.length < TASK_ITEMS_MAX) continue;
-      yield { number, items };
-      number += 1;
-      items = [];
-      bytes = 0;
-    }
-  }
-  if (items.length > 0) yield { number, items };
-}
-
-/** Relation files are cut, so that several workers share a large one; any other file needs one hash over all of it. */
-function slicesOf(file: ListedFile): CopyItem[] {
-  const whole = { ...file, offset: 0, length: file.sizeBytes };
-  if (file.kind === 'directory' || file.kind === 'link') return [{ ...whole, length: 0 }];
-  if (file.kind === 'file' || file.sizeBytes <= TASK_BYTES) return [{ ...whole, kind: file.kind }];
-  const slices: CopyItem[] = [];
-  for (let offset = 0; offset < file.sizeBytes; offset += TASK_BYTES) {
-    const length = Math.min(TASK_BYTES, file.sizeBytes - offset);
-    slices.push({ ...whole, kind: file.kind, offset, length });
-  }
-  return slices;
 }

@@ -1,8 +1,10 @@
 /** What the main thread and its copy workers say to each other; everything is structured-cloneable. */
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
-import type { MapEntry } from '../repository/map-chunk.ts';
+import type { FileEntry, FileIdentity, MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import type { FinishedPack } from '../repository/pack-writer.ts';
 import type { BackupId } from '../repository/backup-id.ts';
+import type { Sharing } from './earlier-pages.ts';
+import type { BlockRun } from './page-extents.ts';
 import type { SerializedError } from '../lib/serialized-error.ts';
 import type { StoreDescription } from '../storage/object-store.ts';
 
@@ -19,6 +21,8 @@ export type CopyWorkerData = {
   readonly level: number;
   readonly source: WorkerSource;
   readonly verifyChecksums: boolean;
+  /** How pages that are stored already are shared. */
+  readonly sharing: Sharing;
   /** Pages changed after this LSN are not judged: WAL replay rewrites them. */
   readonly startLsn: bigint;
   /** One Int32: the number of the pack taken last. */
@@ -37,10 +41,20 @@ export type CopyItem = {
   readonly modifiedMs: number;
   /** Size of the whole file when it was listed. */
   readonly sizeBytes: number;
+  readonly identity: FileIdentity;
   /** The stretch to copy: a multiple of 8192 for relations. */
   readonly offset: number;
   readonly length: number;
+  /** Within the stretch, the only blocks to copy, ascending; null for all of it. */
+  readonly runs: readonly BlockRun[] | null;
+  /** Where pages of the stretch may be stored already: lists of sorted extents, the best source first. */
+  readonly earlier: readonly (readonly PageExtent[])[];
+  /** For a file that is no relation: the one that the parent has. */
+  readonly earlierFile: FileEntry | null;
 };
+
+/** What most items lack. */
+export const READ_ALL = { runs: null, earlier: [], earlierFile: null } as const;
 
 export type CopyTask = { readonly number: number; readonly items: readonly CopyItem[] };
 
@@ -63,6 +77,8 @@ export type ItemResult = {
   readonly path: string;
   readonly entry: MapEntry | null;
   readonly readBytes: number;
+  /** For a relation: the block at which the file ended before it should have; null when it did not. */
+  readonly cutAt: number | null;
 };
 
 export type FromWorker =

@@ -1,23 +1,26 @@
 /** Copies the items of one task: read, check, frame. Runs in a worker thread; all buffers are reused. */
-import { Blake3 } from '../lib/hashing.ts';
 import type { PageScanner } from '../postgres/cluster/page-scanner.ts';
 import { classifyFile } from '../postgres/cluster/relation-file.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
-import type { ByteExtent, MapEntry, PageExtent } from '../repository/map-chunk.ts';
+import type { MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import { RANGE_BYTES_MAX, type FileRange, type RangeReader } from './cluster-source.ts';
+import { copyBytes, newByteCopy, type ByteCopy } from './copy-bytes.ts';
 import type { BlockDamage, CopyItem, ItemResult } from './copy-messages.ts';
+import { plainEntry, SEGMENT_BLOCKS } from './decide-file.ts';
+import type { EarlierPages, Sharing } from './earlier-pages.ts';
 import type { FrameBuilder } from './frame-builder.ts';
 import type { Throttle } from './throttle.ts';
 
-/** Blocks in one segment file of a relation, 1 GB (`--with-segsize` builds differ and are refused). */
-const SEGMENT_BLOCKS = 131_072;
 /** A page that fails its check may have been read while the server wrote it: it is read again this often. */
 const REREAD_ATTEMPTS = 5;
+const HASH_BYTES = 8;
 
 export type CopyTools = {
   readonly reader: RangeReader;
   readonly scanner: PageScanner;
   readonly frames: FrameBuilder;
+  readonly earlierPages: EarlierPages;
+  readonly sharing: Sharing;
   readonly throttle: Throttle;
   readonly verifyChecksums: boolean;
   readonly startLsn: bigint;
@@ -34,10 +37,11 @@ export type TaskResult = {
 type ItemState = {
   readonly item: CopyItem;
   readonly pageExtents: PageExtent[];
-  readonly byteExtents: ByteExtent[];
-  readonly hasher: Blake3 | null;
+  /** Of a file that is no relation. */
+  readonly bytes: ByteCopy | null;
   isGone: boolean;
   readBytes: number;
+  cutAt: number | null;
 };
 
 type PlannedRange = FileRange & { readonly state: ItemState };
@@ -70,20 +74,24 @@ function newState(item: CopyItem): ItemState {
   return {
     item,
     pageExtents: [],
-    byteExtents: [],
-    hasher: item.kind === 'file' ? new Blake3() : null,
+    bytes: item.kind === 'file' ? newByteCopy(item) : null,
     isGone: false,
     readBytes: 0,
+    cutAt: null,
   };
 }
 
 function rangesOf(state: ItemState): PlannedRange[] {
-  const { path, offset, length } = state.item;
+  const { path, offset, length, runs } = state.item;
   const ranges: PlannedRange[] = [];
-  for (let done = 0; done < length; done += RANGE_BYTES_MAX) {
-    const size = Math.min(RANGE_BYTES_MAX, length - done);
-    ranges.push({ path, offset: offset + done, length: size, state });
-  }
+  const add = (from: number, bytes: number): void => {
+    for (let done = 0; done < bytes; done += RANGE_BYTES_MAX) {
+      const size = Math.min(RANGE_BYTES_MAX, bytes - done);
+      ranges.push({ path, offset: from + done, length: size, state });
+    }
+  };
+  if (runs === null) add(offset, length);
+  else for (const { first, count } of runs) add(first * PAGE_BYTES, count * PAGE_BYTES);
   return ranges;
 }
 
@@ -97,18 +105,16 @@ async function takeRange(
     state.isGone = true;
     return null;
   }
-  if (state.isGone || count === 0) return null;
-  const bytes = tools.scanner.pages.subarray(0, count);
-  if (state.hasher !== null) {
-    state.hasher.update(bytes);
+  if (state.isGone) return null;
+  if (state.bytes !== null) {
     state.readBytes += count;
-    await tools.frames.addBytes(
-      { path: range.path, offset: range.offset, bytes },
-      state.byteExtents,
-    );
+    const bytes = tools.scanner.pages.subarray(0, count);
+    await copyBytes({ offset: range.offset, bytes }, state.bytes, tools);
     return null;
   }
-  return takePages(range, Math.floor(count / PAGE_BYTES), tools);
+  const pageCount = Math.floor(count / PAGE_BYTES);
+  if (count < range.length) state.cutAt ??= range.offset / PAGE_BYTES + pageCount;
+  return takePages(range, pageCount, tools);
 }
 
 async function takePages(
@@ -173,46 +179,41 @@ function scan(range: PlannedRange, pageCount: number, tools: CopyTools): readonl
 }
 
 async function addScanned(range: PlannedRange, pageCount: number, tools: CopyTools): Promise<void> {
-  await tools.frames.addPages(
-    {
-      path: range.path,
-      firstBlock: range.offset / PAGE_BYTES,
-      pages: tools.scanner.pages.subarray(0, pageCount * PAGE_BYTES),
-      hashes: tools.scanner.hashes.subarray(0, pageCount * 8),
-    },
-    range.state.pageExtents,
-  );
+  const { path, state } = range;
+  const firstBlock = range.offset / PAGE_BYTES;
+  const pages = tools.scanner.pages.subarray(0, pageCount * PAGE_BYTES);
+  const hashes = tools.scanner.hashes.subarray(0, pageCount * HASH_BYTES);
+  if (state.item.earlier.length === 0) {
+    await tools.frames.addPages({ path, firstBlock, pages, hashes }, state.pageExtents);
+    return;
+  }
+  const { earlier } = state.item;
+  const { sharing } = tools;
+  const stretch = { firstBlock, pageCount, hashes, earlier, sharing };
+  const { shared, fresh } = await tools.earlierPages.split(stretch);
+  state.pageExtents.push(...shared);
+  for (const { from, count } of fresh) {
+    const part = {
+      path,
+      firstBlock: firstBlock + from,
+      pages: pages.subarray(from * PAGE_BYTES, (from + count) * PAGE_BYTES),
+      hashes: hashes.subarray(from * HASH_BYTES, (from + count) * HASH_BYTES),
+    };
+    await tools.frames.addPages(part, state.pageExtents);
+  }
 }
 
 function resultOf(state: ItemState): ItemResult {
-  const { item, hasher, readBytes } = state;
-  if (item.kind === 'directory' || item.kind === 'link') return plainResult(item);
-  const facts = { path: item.path, mode: item.mode, modifiedMs: item.modifiedMs };
-  if (state.isGone) return { path: item.path, entry: null, readBytes };
-  if (hasher !== null) {
-    const hash = Uint8Array.from(hasher.digest());
-    const { byteExtents: extents } = state;
-    return {
-      path: item.path,
-      readBytes,
-      entry: { ...facts, kind: 'file', sizeBytes: readBytes, hash, extents },
-    };
-  }
-  const extents = state.pageExtents.toSorted(
-    (first, second) => first.firstBlock - second.firstBlock,
-  );
-  return {
-    path: item.path,
-    readBytes,
-    entry: { ...facts, kind: 'relation', sizeBytes: item.offset + readBytes, extents },
-  };
+  const { item, readBytes, cutAt } = state;
+  const { path } = item;
+  return { path, entry: state.isGone ? null : entryOf(state), readBytes, cutAt };
 }
 
-function plainResult(item: CopyItem): ItemResult {
-  const facts = { path: item.path, mode: item.mode, modifiedMs: item.modifiedMs, sizeBytes: 0 };
-  const entry: MapEntry =
-    item.kind === 'link'
-      ? { ...facts, kind: 'link', target: item.target ?? '' }
-      : { ...facts, kind: 'directory' };
-  return { path: item.path, entry, readBytes: 0 };
+function entryOf({ item, bytes, pageExtents, readBytes }: ItemState): MapEntry {
+  const { path, mode, modifiedMs, identity, sizeBytes } = item;
+  if (item.kind === 'directory' || item.kind === 'link') return plainEntry(item);
+  const facts = { path, mode, modifiedMs, identity };
+  if (bytes !== null) return { ...facts, kind: 'file', sizeBytes: readBytes, ...bytes.result() };
+  const extents = pageExtents.toSorted((one, other) => one.firstBlock - other.firstBlock);
+  return { ...facts, kind: 'relation', sizeBytes, extents };
 }

@@ -3,10 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../lib/assert.ts';
 import { serializeError } from '../lib/serialized-error.ts';
 import { PageScanner } from '../postgres/cluster/page-scanner.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 import { RANGE_BYTES_MAX, type RangeReader } from './cluster-source.ts';
 import type { CopyWorkerData, FromWorker, ToWorker } from './copy-messages.ts';
 import { copyTask, type CopyTools } from './copy-task.ts';
+import { EarlierPages } from './earlier-pages.ts';
 import { FrameBuilder } from './frame-builder.ts';
 import { LocalRangeReader } from './local-source.ts';
 import { PackSequence } from './pack-sequence.ts';
@@ -33,7 +35,7 @@ async function run(): Promise<void> {
   });
   const pushed = new PushedRangeReader();
   const reader = await openReader(pushed);
-  const tools = await newTools(reader, packs);
+  const tools = await newTools(reader, packs, store);
   try {
     for await (const message of messages()) {
       if (message.kind === 'finish') break;
@@ -68,7 +70,11 @@ async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
 
 type WorkerTools = CopyTools & { readonly reportProgress: () => void };
 
-async function newTools(reader: RangeReader, packs: PackSequence): Promise<WorkerTools> {
+async function newTools(
+  reader: RangeReader,
+  packs: PackSequence,
+  store: ObjectStore,
+): Promise<WorkerTools> {
   let unreported = 0;
   const reportProgress = (): void => {
     post({ kind: 'progress', readBytes: unreported, storedBytes: packs.storedBytes });
@@ -79,6 +85,8 @@ async function newTools(reader: RangeReader, packs: PackSequence): Promise<Worke
     reader,
     scanner: await PageScanner.create(RANGE_BYTES_MAX),
     frames: new FrameBuilder(packs),
+    earlierPages: new EarlierPages(store),
+    sharing: data.sharing,
     throttle: newThrottle(data.rateBytesPerSecond),
     verifyChecksums: data.verifyChecksums,
     startLsn: data.startLsn,

@@ -18,7 +18,7 @@ const TASKS_PER_WORKER = 2;
 
 export type CopyObserver = {
   readonly onRead: (readBytes: number, storedBytes: number) => void;
-  readonly onResults: (results: readonly ItemResult[]) => Promise<void>;
+  readonly onResults: (task: number, results: readonly ItemResult[]) => Promise<void>;
   readonly onDamage: (damage: readonly BlockDamage[]) => void;
 };
 
@@ -32,6 +32,9 @@ type Peer = {
 
 export type TaskMessage = Exclude<ToWorker, { kind: 'finish' | 'abort' }>;
 
+/** Results wait for those of an earlier task; each holds the extents of up to a gigabyte. */
+const UNDELIVERED_MAX = 64;
+
 /** The tasks a worker still has take a fraction of this; one that hangs in a read is ended without asking. */
 const ABORT_MS_MAX = 5000;
 
@@ -41,6 +44,8 @@ export class CopyWorkers {
   readonly #results = new Map<number, readonly ItemResult[]>();
   readonly #waiters = new Set<() => void>();
   #nextResult = 0;
+  /** Tasks that are done and not yet in the map. */
+  #undelivered = 0;
   #delivering: Promise<void> = Promise.resolve();
   #failure: Error | null = null;
 
@@ -63,13 +68,24 @@ export class CopyWorkers {
     for (;;) {
       this.#throwFailure();
       const peer = this.#peers.toSorted((first, second) => first.pending - second.pending)[0];
-      if (peer !== undefined && peer.pending < TASKS_PER_WORKER) {
+      const isRoom = this.#undelivered < UNDELIVERED_MAX;
+      if (isRoom && peer !== undefined && peer.pending < TASKS_PER_WORKER) {
         peer.pending += 1;
         peer.worker.postMessage(message, [...transfer]);
         return;
       }
       await this.#change();
     }
+  }
+
+  /** A task in which nothing is read: its turn comes with no results. */
+  async skip(task: number): Promise<void> {
+    while (this.#undelivered >= UNDELIVERED_MAX) {
+      this.#throwFailure();
+      await this.#change();
+    }
+    this.#throwFailure();
+    this.#take(task, []);
   }
 
   /** Waits for every task and makes all packs durable. */
@@ -118,8 +134,7 @@ export class CopyWorkers {
     } else if (message.kind === 'done') {
       peer.pending -= 1;
       this.#observer.onDamage(message.damage);
-      this.#results.set(message.task, message.results);
-      this.#deliver();
+      this.#take(message.task, message.results);
     } else if (message.kind === 'finished') {
       peer.packs = message.packs;
     } else {
@@ -129,16 +144,32 @@ export class CopyWorkers {
   }
 
   /** Passes results on in the order of their tasks, whatever order they arrived in. */
-  #deliver(): void {
+  #take(arrived: number, arrivedResults: readonly ItemResult[]): void {
+    this.#results.set(arrived, arrivedResults);
+    this.#undelivered += 1;
     for (;;) {
-      const results = this.#results.get(this.#nextResult);
+      const task = this.#nextResult;
+      const results = this.#results.get(task);
       if (results === undefined) return;
-      this.#results.delete(this.#nextResult);
+      this.#results.delete(task);
       this.#nextResult += 1;
-      this.#delivering = this.#delivering
-        .then(async () => this.#observer.onResults(results))
-        .catch((error: unknown) => this.#fail(error as Error));
+      this.#delivering = this.#deliver(this.#delivering, task, results);
     }
+  }
+
+  async #deliver(
+    before: Promise<void>,
+    task: number,
+    results: readonly ItemResult[],
+  ): Promise<void> {
+    await before;
+    try {
+      await this.#observer.onResults(task, results);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    this.#undelivered -= 1;
+    this.#wake();
   }
 
   async #change(): Promise<void> {

@@ -4,6 +4,7 @@ import { parseControlFile } from '../postgres/cluster/control-file.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import { backupKeys } from '../repository/layout.ts';
 import { storeManifest, type Manifest } from '../repository/manifest.ts';
+import { measurePack } from '../repository/pack-reader.ts';
 import type { BackupContext } from './backup-context.ts';
 import type { BackupOutcome } from './backup-options.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
@@ -30,15 +31,16 @@ export async function commitBackup(
   });
   const manifest = await describeBackup(context, copied);
   await commit(context, manifest);
-  return { id: context.id, manifest };
+  return { id: copied.id, manifest };
 }
 
 /**
  * Checked before and after: the lease is still ours, and every pack is still there. A backup stored by one who had lost
  * the lease may refer to what another has just deleted, so it is withdrawn.
  */
-async function commit({ options, lease, id }: BackupContext, manifest: Manifest): Promise<void> {
+async function commit({ options, lease }: BackupContext, manifest: Manifest): Promise<void> {
   const { store, server } = options;
+  const { id } = manifest;
   await requirePacks(options, manifest);
   if (!(await lease.isHeld())) throw leaseLost(server, id);
   const key = await storeManifest(store, manifest, FIRST_REVISION);
@@ -70,22 +72,26 @@ async function requirePacks(
 }
 
 async function describeBackup(context: BackupContext, copied: CopiedCluster): Promise<Manifest> {
-  const { options, connected, id, source, startedMs } = context;
+  const { options, connected, source, startedMs } = context;
+  const { id, ground } = copied;
   const { facts } = connected;
   const control = parseControlFile(copied.controlFile);
   const damage = await nameDamage(copied.damage, options.connection, facts);
-  const storedBytes =
-    copied.packs.reduce((sum, pack) => sum + pack.storedBytes, 0) +
-    copied.chunks.reduce((sum, chunk) => sum + chunk.storedBytes, 0);
+  const ownFolder = backupKeys.folder(options.server, id);
+  const ownChunks = copied.chunks.filter(({ key }) => key.startsWith(ownFolder));
+  const storedBytes = [...copied.packs, ...ownChunks].reduce(
+    (sum, part) => sum + part.storedBytes,
+    0,
+  );
   return {
     version: 1,
     id,
-    type: 'full',
+    type: ground.type,
     server: options.server,
     name: options.name,
-    parent: null,
+    parent: ground.parent?.id ?? null,
     source: source.kind,
-    changeSource: null,
+    changeSource: ground.changeSource,
     fromStandby: connected.isStandby,
     walnutVersion: options.walnutVersion,
     systemIdentifier: String(connected.systemIdentifier),
@@ -116,19 +122,31 @@ async function describeBackup(context: BackupContext, copied: CopiedCluster): Pr
     totals: {
       ...copied.totals,
       storedBytes,
-      changedFiles: copied.totals.files,
-      changedPages: copied.totals.pages,
       damagedPages: damage.length,
     },
     damage,
     warnings: context.warnings,
     chunks: [...copied.chunks],
-    packs: copied.packs.map(({ key, storedBytes: bytes }) => ({
-      key,
-      storedBytes: bytes,
-      liveBytes: bytes,
-    })),
+    packs: await describePacks(options.store, copied),
   };
+}
+
+/** Every pack the map refers to; what is not known of one from its own writing or the earlier manifest is read from it. */
+async function describePacks(
+  store: BackupContext['options']['store'],
+  { packs, ground, livePlainBytes }: CopiedCluster,
+): Promise<Manifest['packs']> {
+  const known = new Map<string, { readonly storedBytes: number; readonly plainBytes: number }>();
+  for (const pack of ground.earlier?.packs ?? []) known.set(pack.key, pack);
+  for (const pack of packs) known.set(pack.key, pack);
+  const described: Manifest['packs'] = [];
+  for (const [key, bytes] of [...livePlainBytes].toSorted(([one], [other]) =>
+    one < other ? -1 : 1,
+  )) {
+    const { storedBytes, plainBytes } = known.get(key) ?? (await measurePack(store, key));
+    described.push({ key, storedBytes, plainBytes, livePlainBytes: bytes });
+  }
+  return described;
 }
 
 function leaseLost(server: string, id: string): WalnutError {

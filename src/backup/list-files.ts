@@ -12,7 +12,9 @@ import {
 } from '../postgres/cluster/excluded-paths.ts';
 import { classifyFile } from '../postgres/cluster/relation-file.ts';
 import type { MajorVersion } from '../postgres/version.ts';
+import type { FileIdentity } from '../repository/map-chunk.ts';
 import type { ClusterSource, FolderEntry } from './cluster-source.ts';
+import { identityOf } from './file-identity.ts';
 
 export type ListedFile = {
   readonly path: string;
@@ -22,6 +24,8 @@ export type ListedFile = {
   readonly modifiedMs: number;
   /** For links. */
   readonly target: string | null;
+  /** Of files that WAL does not tell the changes of. */
+  readonly identity: FileIdentity;
 };
 
 export type ListingOptions = {
@@ -119,7 +123,9 @@ async function* listed(
 }
 
 function file(path: string, entry: FolderEntry): ListedFile {
-  const isRelation = classifyFile(path).kind === 'relation' && entry.sizeBytes % PAGE_BYTES === 0;
+  const classified = classifyFile(path);
+  const isRelation = classified.kind === 'relation' && entry.sizeBytes % PAGE_BYTES === 0;
+  const isToldByWal = isRelation && classified.fork === 'main';
   return {
     path,
     kind: isRelation ? 'relation' : 'file',
@@ -127,11 +133,13 @@ function file(path: string, entry: FolderEntry): ListedFile {
     mode: entry.mode & 0o777,
     modifiedMs: entry.modifiedMs,
     target: null,
+    identity: isToldByWal ? null : identityOf(entry.identity),
   };
 }
 
 function directory(path: string, mode: number, modifiedMs: number): ListedFile {
-  return { path, kind: 'directory', sizeBytes: 0, mode: mode & 0o777, modifiedMs, target: null };
+  const nothing = { sizeBytes: 0, target: null, identity: null };
+  return { path, kind: 'directory', mode: mode & 0o777, modifiedMs, ...nothing };
 }
 
 function isTablespaceLink(path: string, entry: FolderEntry): boolean {

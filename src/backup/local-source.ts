@@ -1,6 +1,7 @@
-import { closeSync, openSync, readSync } from 'node:fs';
-import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import { closeSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { open, readdir, readlink } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type {
   ClusterSource,
@@ -9,26 +10,41 @@ import type {
   RangeReader,
   RangeSink,
 } from './cluster-source.ts';
+import { describeIdentity, type IdentityScope } from './file-identity.ts';
+
+/**
+ * Entries looked at before others get a turn. One by one and synchronously is four times faster than many promises:
+ * 5 µs an entry, so that this many take 10 ms.
+ */
+const ENTRIES_AT_ONCE = 2000;
 
 /** `local`: Walnut runs on the database host and reads the data directory itself. */
 export class LocalClusterSource implements ClusterSource {
   readonly #root: string;
+  readonly #scope: IdentityScope;
 
-  constructor(dataDirectory: string) {
+  /** @param startedMs when the backup began by this host's clock: younger changes leave a file without identity. */
+  constructor(dataDirectory: string, startedMs: number = Date.now()) {
     this.#root = dataDirectory;
+    this.#scope = { dataDirectory, startedMs };
   }
 
   async readFolder(path: string): Promise<FolderEntry[] | null> {
     const folder = join(this.#root, path);
-    const names = await ifPresent(readdir(folder), `list ${folder}`);
+    const names = await ifPresent(async () => readdir(folder), `list ${folder}`);
     if (names === null) return null;
-    const entries = await Promise.all(names.map(async (name) => this.#entry(folder, name)));
-    return entries.filter((entry) => entry !== null);
+    const entries: FolderEntry[] = [];
+    for (const [index, name] of names.entries()) {
+      if (index > 0 && index % ENTRIES_AT_ONCE === 0) await setImmediate();
+      const entry = await this.#entry(folder, name);
+      if (entry !== null) entries.push(entry);
+    }
+    return entries;
   }
 
   async readSmallFile(path: string, maxBytes: number): Promise<Buffer | null> {
     const file = isAbsolute(path) ? path : join(this.#root, path);
-    const handle = await ifPresent(open(file, 'r'), `read ${file}`);
+    const handle = await ifPresent(async () => open(file, 'r'), `read ${file}`);
     if (handle === null) return null;
     try {
       const bytes = Buffer.alloc(maxBytes);
@@ -45,7 +61,7 @@ export class LocalClusterSource implements ClusterSource {
 
   async #entry(folder: string, name: string): Promise<FolderEntry | null> {
     const path = join(folder, name);
-    const facts = await ifPresent(lstat(path), `look at ${path}`);
+    const facts = ifThere(path);
     if (facts === null) return null;
     const isLink = facts.isSymbolicLink();
     const kind = facts.isFile()
@@ -58,10 +74,11 @@ export class LocalClusterSource implements ClusterSource {
     return {
       name,
       kind,
-      sizeBytes: facts.size,
-      mode: facts.mode & 0o7777,
-      modifiedMs: facts.mtimeMs,
-      target: isLink ? await ifPresent(readlink(path), `read link ${path}`) : null,
+      sizeBytes: Number(facts.size),
+      mode: Number(facts.mode) & 0o7777,
+      modifiedMs: Number(facts.mtimeMs),
+      target: isLink ? await ifPresent(async () => readlink(path), `read link ${path}`) : null,
+      identity: kind === 'file' ? describeIdentity(facts, this.#scope) : null,
     };
   }
 }
@@ -120,9 +137,18 @@ function readFully(descriptor: number, range: FileRange, into: Uint8Array): numb
   return done;
 }
 
-async function ifPresent<T>(operation: Promise<T>, act: string): Promise<T | null> {
+function ifThere(path: string): BigIntStats | null {
   try {
-    return await operation;
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw unreadable(`look at ${path}`, error);
+  }
+}
+
+async function ifPresent<T>(operation: () => Promise<T>, act: string): Promise<T | null> {
+  try {
+    return await operation();
   } catch (error) {
     if (isMissing(error)) return null;
     throw unreadable(act, error);

@@ -1,12 +1,12 @@
 import { formatLsn } from '../postgres/lsn.ts';
 import type { WalPosition } from '../postgres/replication/base-backup-stream.ts';
 import { storeAttempt } from '../repository/attempt.ts';
-import type { BackupContext } from './backup-context.ts';
+import type { GroundedContext } from './backup-context.ts';
 import { thisHost } from '../lib/this-process.ts';
 
 /** Stored before the first page, so that what a dead backup left is understood. */
 export async function noteAttempt(
-  { options, connected, source, id }: BackupContext,
+  { options, connected, source, id, ground }: GroundedContext,
   start: WalPosition & { readonly startedAt: Date },
 ): Promise<void> {
   await storeAttempt(
@@ -14,8 +14,8 @@ export async function noteAttempt(
     { server: options.server, id },
     {
       version: 1,
-      type: 'full',
-      parent: null,
+      type: ground.type,
+      parent: ground.parent?.id ?? null,
       source: source.kind,
       systemIdentifier: String(connected.systemIdentifier),
       timeline: start.timeline,

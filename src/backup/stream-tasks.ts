@@ -6,7 +6,7 @@ import { Blake3 } from '../lib/hashing.ts';
 import { CONTROL_FILE_PATH } from '../postgres/cluster/control-file.ts';
 import { classifyFile } from '../postgres/cluster/relation-file.ts';
 import { TarReader, type TarEntry } from '../postgres/cluster/tar-reader.ts';
-import type { CopyItem } from './copy-messages.ts';
+import { READ_ALL, type CopyItem } from './copy-messages.ts';
 
 /** Bytes per task: a multiple of a full frame, so that slices of a relation end where its frames do. */
 const STREAM_TASK_BYTES: number = 4 * 1024 * 1024;
@@ -93,8 +93,10 @@ export class StreamTasks {
       mode: entry.mode & 0o777,
       modifiedMs: entry.mtime.getTime(),
       sizeBytes,
+      identity: null,
       offset: 0,
       length: 0,
+      ...READ_ALL,
     };
     // A file begins at the start of a buffer unless it fits whole: then its slices end where frames do.
     if (sizeBytes > STREAM_TASK_BYTES - this.#used) await this.#flush();
@@ -176,6 +178,6 @@ type OpenFile =
   | { readonly kind: 'kept'; readonly path: string; readonly parts: Buffer[] };
 
 function directory(path: string, mode: number): CopyItem {
-  const facts = { mode, modifiedMs: 0, sizeBytes: 0, offset: 0, length: 0, target: null };
-  return { path, kind: 'directory', ...facts };
+  const nothing = { sizeBytes: 0, offset: 0, length: 0, target: null, identity: null };
+  return { path, kind: 'directory', mode, modifiedMs: 0, ...nothing, ...READ_ALL };
 }

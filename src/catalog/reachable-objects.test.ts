@@ -25,7 +25,7 @@ type Needs = { readonly packs: readonly string[]; readonly chunks?: readonly str
 async function commit(id: BackupId, { packs, chunks = [] }: Needs, revision = 1): Promise<void> {
   const manifest = exampleManifest({
     id,
-    packs: packs.map((key) => ({ key, storedBytes: 1, liveBytes: 1 })),
+    packs: packs.map((key) => ({ key, storedBytes: 1, plainBytes: 2, livePlainBytes: 1 })),
     chunks: chunks.map((key) => {
       const range = { firstPath: 'a', lastPath: 'b', files: 2 };
       return { key, hash: '', ...range, storedBytes: 1 };

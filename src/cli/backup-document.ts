@@ -12,7 +12,7 @@ export function backupDocument(manifest: Manifest): BackupDocument {
     server: manifest.server,
     parent: manifest.parent,
     source: manifest.source,
-    changeSource: null,
+    changeSource: manifest.changeSource,
     timeline: manifest.timeline,
     startLsn: manifest.startLsn,
     stopLsn: manifest.stopLsn,

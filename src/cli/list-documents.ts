@@ -1,5 +1,4 @@
 import type {
-  ChangeSource,
   ListedBackup,
   ListedServer,
   RecoveryWindow as ListedWindow,
@@ -41,7 +40,7 @@ export function showDocumentOf(
     server: contents.name,
     name: manifest.name,
     source: manifest.source,
-    changeSource: changeSourceOf(manifest.changeSource),
+    changeSource: manifest.changeSource,
     systemIdentifier: manifest.systemIdentifier,
     serverVersion: manifest.settings['server_version'] ?? versionText(manifest.serverVersionNum),
     checkpointLsn: checkpointLsn(manifest),
@@ -90,12 +89,6 @@ function listedWindowOf({ timeline, from, to, fromLsn, toLsn }: RecoveryWindow):
 
 function checkpointLsn({ backupLabel }: BackupRecord['manifest']): string {
   return formatLsn(parseBackupLabel(Buffer.from(backupLabel, 'base64')).checkpointLsn);
-}
-
-const CHANGE_SOURCES: readonly ChangeSource[] = ['archive', 'summaries', 'compare'];
-
-function changeSourceOf(text: string | null): ChangeSource | null {
-  return CHANGE_SOURCES.find((known) => known === text) ?? null;
 }
 
 /** `180004` as `18.4`. */

@@ -21,6 +21,8 @@ export type BackupValues = {
   readonly checkpoint: BackupOptions['checkpoint'] | undefined;
   readonly name: string | undefined;
   readonly rate: number | undefined;
+  readonly fresh: boolean | undefined;
+  readonly paranoid: boolean | undefined;
 };
 
 export async function runBackupCommand(
@@ -64,6 +66,8 @@ async function optionsOf(
     backupFrom: server.backupFrom,
     type: values.type ?? null,
     from: values.from ?? 'auto',
+    fresh: values.fresh ?? false,
+    paranoid: values.paranoid ?? false,
     jobs: values.jobs ?? server.jobs,
     level: values.level ?? server.level,
     checkpoint: values.checkpoint ?? 'fast',

@@ -53,6 +53,8 @@ export function backupOptions(stage: DemoStage, walnutVersion: string): BackupOp
     backupFrom: 'primary',
     type: 'full',
     from: 'auto',
+    fresh: false,
+    paranoid: false,
     jobs: JOBS,
     level: LEVEL,
     checkpoint: 'fast',

@@ -13,23 +13,41 @@ import { openObject, sealObject } from './sealed-object.ts';
 /** A chunk is closed at whichever comes first; both bound the memory of one chunk to a few megabytes. */
 const CHUNK_FILES_MAX = 4096;
 const CHUNK_EXTENTS_MAX = 16_384;
+/** At the end of an earlier chunk a smaller one is left open, so that a growing cluster does not crumble its map. */
+const CHUNK_FILES_MIN = 512;
+const CHUNK_EXTENTS_MIN = 2048;
+const EARLIER_ROOM = 1.5;
 const CHUNK_BYTES_MAX: number = 64 * 1024 * 1024;
 
 export type ChunkReference = Manifest['chunks'][number];
 
+/**
+ * Writes the chunks of one map. Where an earlier backup's chunks are given, its boundaries are kept, and a chunk in which
+ * nothing changed is named again instead of stored: by its hash, so that nothing rests on how it came about.
+ */
 export class BackupMapWriter {
   readonly #store: ObjectStore;
   readonly #server: string;
   readonly #id: BackupId;
+  readonly #earlier: readonly ChunkReference[];
   readonly #chunks: ChunkReference[] = [];
   #entries: MapEntry[] = [];
   #extents = 0;
   #lastPath: Buffer | null = null;
+  /** The earlier chunk in whose range of paths the last entry lies, or behind it. */
+  #earlierAt = 0;
+  #earlierEnd: Buffer | null = null;
 
-  constructor(store: ObjectStore, server: string, id: BackupId) {
+  constructor(
+    store: ObjectStore,
+    backup: { readonly server: string; readonly id: BackupId },
+    earlier: readonly ChunkReference[] = [],
+  ) {
     this.#store = store;
-    this.#server = server;
-    this.#id = id;
+    this.#server = backup.server;
+    this.#id = backup.id;
+    this.#earlier = earlier;
+    this.#earlierEnd = endOf(earlier[0]);
   }
 
   /** Entries arrive in byte order of their paths. */
@@ -40,16 +58,51 @@ export class BackupMapWriter {
       `map entries in order: ${entry.path}`,
     );
     this.#lastPath = path;
+    await this.#passEarlierEnds(path);
     this.#entries.push(entry);
     if (entry.kind === 'relation' || entry.kind === 'file') this.#extents += entry.extents.length;
-    if (this.#entries.length >= CHUNK_FILES_MAX || this.#extents >= CHUNK_EXTENTS_MAX) {
-      await this.#flush();
-    }
+    if (this.#isFull()) await this.#flush();
   }
 
   async finish(): Promise<readonly ChunkReference[]> {
     await this.#flush();
     return this.#chunks;
+  }
+
+  /** Inside the range of an earlier chunk there is room to grow, so that both end at the same path again. */
+  #isFull(): boolean {
+    const room = this.#earlierEnd === null ? 1 : EARLIER_ROOM;
+    return (
+      this.#entries.length >= CHUNK_FILES_MAX * room || this.#extents >= CHUNK_EXTENTS_MAX * room
+    );
+  }
+
+  /** Closes the chunk at hand where one of the earlier backup ends, when it is the same or large enough. */
+  async #passEarlierEnds(path: Buffer): Promise<void> {
+    while (this.#earlierEnd !== null && path.compare(this.#earlierEnd) > 0) {
+      const isLarge = this.#entries.length >= CHUNK_FILES_MIN || this.#extents >= CHUNK_EXTENTS_MIN;
+      if (isLarge) await this.#flush();
+      else this.#shareIfEqual();
+      this.#earlierAt += 1;
+      this.#earlierEnd = endOf(this.#earlier[this.#earlierAt]);
+    }
+  }
+
+  #shareIfEqual(): void {
+    const earlier = this.#earlier[this.#earlierAt];
+    if (earlier?.files !== this.#entries.length || !this.#spansSame(earlier)) return;
+    const hash = blake3(encodeMapChunk(this.#entries)).toString('hex');
+    if (hash === earlier.hash) this.#close(earlier);
+  }
+
+  #spansSame({ firstPath, lastPath }: ChunkReference): boolean {
+    return this.#entries[0]?.path === firstPath && this.#entries.at(-1)?.path === lastPath;
+  }
+
+  #close(chunk: ChunkReference): void {
+    this.#chunks.push(chunk);
+    this.#entries = [];
+    this.#extents = 0;
   }
 
   async #flush(): Promise<void> {
@@ -58,10 +111,12 @@ export class BackupMapWriter {
     if (first === undefined || last === undefined) return;
     const plain = encodeMapChunk(this.#entries);
     const hash = blake3(plain).toString('hex');
+    const earlier = this.#earlier[this.#earlierAt];
+    if (earlier?.hash === hash) return this.#close(earlier);
     const key = backupKeys.map(this.#server, this.#id, hash.slice(0, 32));
     const stored = sealObject({ kind: 'map', plain, level: 3 });
     await putOnce(this.#store, key, stored);
-    this.#chunks.push({
+    return this.#close({
       key,
       hash,
       firstPath: first.path,
@@ -69,9 +124,11 @@ export class BackupMapWriter {
       files: this.#entries.length,
       storedBytes: stored.length,
     });
-    this.#entries = [];
-    this.#extents = 0;
   }
+}
+
+function endOf(chunk: ChunkReference | undefined): Buffer | null {
+  return chunk === undefined ? null : Buffer.from(chunk.lastPath, 'utf8');
 }
 
 /** The entries of a backup in byte order of their paths, one chunk in memory at a time. */

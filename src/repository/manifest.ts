@@ -32,7 +32,8 @@ const manifestSchema = z.strictObject({
   name: z.string().nullable(),
   parent: backupId.nullable(),
   source: z.enum(['local', 'connection', 'stream']),
-  changeSource: z.string().nullable(),
+  /** How it was known which pages changed since the parent; null for a full backup. */
+  changeSource: z.enum(['archive', 'summaries', 'compare']).nullable(),
   fromStandby: z.boolean(),
   walnutVersion: z.string(),
   systemIdentifier: z.string(),
@@ -88,7 +89,17 @@ const manifestSchema = z.strictObject({
       storedBytes: count,
     }),
   ),
-  packs: z.array(z.strictObject({ key: z.string(), storedBytes: count, liveBytes: count })),
+  /** Every pack that the map refers to, also those of earlier backups. */
+  packs: z.array(
+    z.strictObject({
+      key: z.string(),
+      storedBytes: count,
+      /** Of all frames of the pack, not compressed. */
+      plainBytes: count,
+      /** Of these, what this backup refers to. */
+      livePlainBytes: count,
+    }),
+  ),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -27,11 +27,13 @@ const pageExtents = fc
       return { firstBlock, ...extent };
     });
   });
+const identity = fc.option(fc.uint8Array({ minLength: 16, maxLength: 16 }));
 const entry: fc.Arbitrary<MapEntry> = fc.oneof(
-  fc.record({ kind: fc.constant('relation' as const), ...facts, extents: pageExtents }),
+  fc.record({ kind: fc.constant('relation' as const), ...facts, identity, extents: pageExtents }),
   fc.record({
     kind: fc.constant('file' as const),
     ...facts,
+    identity,
     hash: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     extents: fc.array(fc.record({ bytes: fc.nat(1_000_000), ...place })),
   }),

@@ -3,7 +3,8 @@
  * (docs/repository-format.md, "Map chunk").
  *
  * Plain form: varint version (1); varint pack count, each pack's key (varint length, UTF-8); varint file count; per
- * file: path (shared prefix, suffix), u8 kind, varint mode, varint size in bytes, varint mtime in ms, then
+ * file: path (shared prefix, suffix), u8 kind, varint mode, varint size in bytes, varint mtime in ms; for relations and files u8 length
+ * of the identity, 0 or 16, and the identity; then
  * - relation: varint extent count; extent = varint block gap since the end of the extent before, varint pages, varint pack,
  *   varint frame, varint position in the frame in pages;
  * - file: 32 bytes BLAKE3 of the whole content; varint extent count; extent = varint bytes, varint pack, varint frame,
@@ -44,13 +45,23 @@ type EntryFacts = {
   readonly modifiedMs: number;
 };
 
+/**
+ * Tells a file from every other and from itself at another time, without reading it: made of host, data directory, device,
+ * inode, size and times. Null when it was changed too shortly before, or where the source cannot tell.
+ */
+export type FileIdentity = Uint8Array | null;
+
+export const FILE_IDENTITY_BYTES = 16;
+
 export type RelationEntry = EntryFacts & {
   readonly kind: 'relation';
+  readonly identity: FileIdentity;
   readonly extents: readonly PageExtent[];
 };
 
 export type FileEntry = EntryFacts & {
   readonly kind: 'file';
+  readonly identity: FileIdentity;
   /** BLAKE3 of the content. */
   readonly hash: Uint8Array;
   readonly extents: readonly ByteExtent[];
@@ -108,6 +119,9 @@ function writeEntry(into: ByteWriter, { entry, paths, packNumber }: EntryWriting
   paths.write(into, entry.path);
   into.u8(KINDS.indexOf(entry.kind)).varint(entry.mode).varint(entry.sizeBytes);
   into.varint(Math.max(0, Math.floor(entry.modifiedMs)));
+  if (entry.kind === 'relation' || entry.kind === 'file') {
+    into.u8(entry.identity?.length ?? 0).put(entry.identity ?? new Uint8Array(0));
+  }
   if (entry.kind === 'relation') {
     into.varint(entry.extents.length);
     let end = 0;
@@ -138,11 +152,17 @@ function readEntry(reader: ByteReader, paths: PathReader, packs: readonly string
   };
   switch (kind) {
     case 'relation':
-      return { ...facts, kind, extents: readPageExtents(reader, packs) };
+      return {
+        ...facts,
+        kind,
+        identity: readIdentity(reader),
+        extents: readPageExtents(reader, packs),
+      };
     case 'file':
       return {
         ...facts,
         kind,
+        identity: readIdentity(reader),
         hash: Uint8Array.from(reader.take(BLAKE3_BYTES)),
         extents: readByteExtents(reader, packs),
       };
@@ -154,6 +174,13 @@ function readEntry(reader: ByteReader, paths: PathReader, packs: readonly string
     default:
       throw new RangeError('unknown kind of entry');
   }
+}
+
+function readIdentity(reader: ByteReader): FileIdentity {
+  const length = reader.u8();
+  if (length === 0) return null;
+  if (length !== FILE_IDENTITY_BYTES) throw new RangeError('identity of another length');
+  return Uint8Array.from(reader.take(length));
 }
 
 function readPageExtents(reader: ByteReader, packs: readonly string[]): PageExtent[] {

@@ -40,6 +40,18 @@ export async function readPackIndex(store: ObjectStore, key: string): Promise<Pa
   return { key, sizeBytes: info.sizeBytes, frames: decodePackIndex(stored, footer, key) };
 }
 
+/** Stored and plain bytes of a pack, from its index. */
+export async function measurePack(
+  store: ObjectStore,
+  key: string,
+): Promise<{ readonly storedBytes: number; readonly plainBytes: number }> {
+  const { sizeBytes, frames } = await readPackIndex(store, key);
+  return {
+    storedBytes: sizeBytes,
+    plainBytes: frames.reduce((sum, { plainBytes }) => sum + plainBytes, 0),
+  };
+}
+
 /** Stored bytes of a frame with its header. */
 export function frameSpan(frame: IndexedFrame): number {
   return FRAME_HEADER_BYTES + frame.storedBytes;

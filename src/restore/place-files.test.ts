@@ -142,7 +142,7 @@ describe('placing files', () => {
     async (path) => {
       const hash = blake3(Buffer.alloc(0));
       const entries: MapEntry[] = [
-        { ...file, kind: 'file', path, sizeBytes: 0, hash, extents: [] },
+        { ...file, kind: 'file', path, sizeBytes: 0, identity: null, hash, extents: [] },
       ];
       await expect(place({ files: [], entries })).rejects.toMatchObject({ code: 'object-damaged' });
       expect(readdirSync(target)).toEqual([]);
@@ -184,7 +184,7 @@ describe('placing files', () => {
   test.each([700_001, 1000])('a file of %d bytes whose hash differs is refused', async (size) => {
     const content = pages(100, 3).subarray(0, size);
     const manifest = await storeBackup({ store, files: [{ path: 'log/x', content }] });
-    const map = new BackupMapWriter(store, 'shop', manifest.id);
+    const map = new BackupMapWriter(store, { server: 'shop', id: manifest.id });
     for await (const entry of readBackupMap(store, manifest)) {
       await map.add({ ...entry, hash: blake3(Buffer.from('other')) } as MapEntry);
     }

@@ -49,10 +49,17 @@ export async function planContent(
     bytesByRoot.set(root, (bytesByRoot.get(root) ?? 0) + entry.sizeBytes);
   }
   requireKnownLinks(links, planned);
-  const packBytes = manifest.packs.reduce((sum, { liveBytes }) => sum + liveBytes, 0);
   const mapBytes = manifest.chunks.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-  const readBytes = packBytes + mapBytes;
+  const readBytes = liveStoredBytes(manifest) + mapBytes;
   return { files, restoreBytes, readBytes, bytesByRoot, links: planned, hasConfiguration };
+}
+
+/** What is to be read from packs, as far as that is known before: each compresses evenly, they say. */
+function liveStoredBytes({ packs }: Manifest): number {
+  const shares = packs.map(({ storedBytes, plainBytes, livePlainBytes }) =>
+    plainBytes === 0 ? 0 : storedBytes * (livePlainBytes / plainBytes),
+  );
+  return Math.round(shares.reduce((sum, share) => sum + share, 0));
 }
 
 /**

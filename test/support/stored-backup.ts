@@ -39,13 +39,15 @@ export async function storeBackup(options: StoredBackupOptions): Promise<Manifes
   const entries: MapEntry[] = [...(options.entries ?? [])];
   for (const file of options.files) entries.push(await storeFile(pack, file, options));
   await pack.finish();
-  const map = new BackupMapWriter(store, server, id);
+  const map = new BackupMapWriter(store, { server, id });
   const inOrder = entries.toSorted((first, second) =>
     Buffer.compare(Buffer.from(first.path), Buffer.from(second.path)),
   );
   for (const entry of inOrder) await map.add(entry);
   const chunks = [...(await map.finish())];
-  const packs = [{ key: pack.key, storedBytes: pack.storedBytes, liveBytes: pack.storedBytes }];
+  const plainBytes = options.files.reduce((sum, { content }) => sum + content.length, 0);
+  const { key, storedBytes } = pack;
+  const packs = [{ key, storedBytes, plainBytes, livePlainBytes: plainBytes }];
   const manifest = exampleManifest({ ...options.manifest, server, id, chunks, packs });
   await storeManifest(store, manifest, 1);
   return manifest;
@@ -56,7 +58,8 @@ async function storeFile(
   { path, content, kind = 'file', mode = 0o600 }: StoredFile,
   { frameBytes = 256 * 1024 }: StoredBackupOptions,
 ): Promise<MapEntry> {
-  const facts = { path, mode, sizeBytes: content.length, modifiedMs: MODIFIED_MS };
+  const sizeBytes = content.length;
+  const facts = { path, mode, sizeBytes, modifiedMs: MODIFIED_MS, identity: null };
   if (kind === 'file') {
     const extents = [];
     for (let at = 0; at < content.length; at += frameBytes) {

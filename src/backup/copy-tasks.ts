@@ -1,0 +1,121 @@
+/** Cuts a listing into tasks of about equal work, after deciding for each file what of it is read. */
+import { PAGE_BYTES } from '../repository/frame.ts';
+import { READ_ALL, type CopyItem, type CopyTask } from './copy-messages.ts';
+import { decideFile, type CopyRules, type FileDecision } from './decide-file.ts';
+import type { EarlierFiles } from './earlier-files.ts';
+import type { ListedFile } from './list-files.ts';
+import type { Outcome } from './map-assembler.ts';
+import { clipExtents, type BlockRun } from './page-extents.ts';
+
+/** What one worker takes at once: large enough that handing out costs nothing, small enough to share work evenly. */
+const TASK_BYTES: number = 32 * 1024 * 1024;
+const TASK_ITEMS_MAX = 1024;
+/** Scattered pages cost per page, not per byte. */
+const TASK_RUNS_MAX = 2048;
+
+export type PlannedTask = { readonly task: CopyTask; readonly outcomes: readonly Outcome[] };
+
+export async function* planTasks(
+  files: AsyncIterable<ListedFile>,
+  earlier: EarlierFiles,
+  rules: CopyRules,
+): AsyncGenerator<PlannedTask> {
+  let number = 0;
+  let open = newTask();
+  for await (const file of files) {
+    const decision = decideFile(file, await earlier.at(file.path), rules);
+    for (const item of itemsOf(file, decision)) {
+      add(open, decision, item);
+      if (!isFull(open)) continue;
+      yield { task: { number, items: open.items }, outcomes: open.outcomes };
+      number += 1;
+      open = newTask();
+    }
+  }
+  if (open.outcomes.length > 0)
+    yield { task: { number, items: open.items }, outcomes: open.outcomes };
+}
+
+type OpenTask = {
+  readonly items: CopyItem[];
+  readonly outcomes: Outcome[];
+  bytes: number;
+  runs: number;
+};
+
+function newTask(): OpenTask {
+  return { items: [], outcomes: [], bytes: 0, runs: 0 };
+}
+
+function isFull({ bytes, runs, outcomes }: OpenTask): boolean {
+  return bytes >= TASK_BYTES || runs >= TASK_RUNS_MAX || outcomes.length >= TASK_ITEMS_MAX;
+}
+
+function add(open: OpenTask, decision: FileDecision, item: CopyItem | null): void {
+  if (decision.kind === 'known' || item === null) {
+    if (decision.kind === 'known') open.outcomes.push(decision);
+    return;
+  }
+  open.items.push(item);
+  open.outcomes.push({ kind: 'read', base: decision.base });
+  open.bytes += readBytesOf(item);
+  open.runs += item.runs?.length ?? 0;
+}
+
+function readBytesOf({ runs, length }: CopyItem): number {
+  return runs === null ? length : runs.reduce((sum, { count }) => sum + count * PAGE_BYTES, 0);
+}
+
+/** Relation files are cut, so that several workers share a large one; any other file needs one hash over all of it. */
+function* itemsOf(file: ListedFile, decision: FileDecision): Generator<CopyItem | null> {
+  if (decision.kind === 'known') {
+    yield null;
+    return;
+  }
+  const { runs, earlier, earlierFile } = decision;
+  const whole = { ...file, offset: 0, length: file.sizeBytes, ...READ_ALL, earlierFile };
+  if (runs !== null) {
+    for (const some of cutRuns(runs))
+      yield { ...whole, runs: some, earlier: around(earlier, some) };
+    return;
+  }
+  if (file.kind !== 'relation' || file.sizeBytes <= TASK_BYTES) {
+    yield { ...whole, earlier };
+    return;
+  }
+  for (let offset = 0; offset < file.sizeBytes; offset += TASK_BYTES) {
+    const length = Math.min(TASK_BYTES, file.sizeBytes - offset);
+    const run = { first: offset / PAGE_BYTES, count: length / PAGE_BYTES };
+    yield { ...whole, offset, length, earlier: around(earlier, [run]) };
+  }
+}
+
+/** Runs in portions of one task each. */
+function* cutRuns(runs: readonly BlockRun[]): Generator<BlockRun[]> {
+  const pagesMax = TASK_BYTES / PAGE_BYTES;
+  let portion: BlockRun[] = [];
+  let pages = 0;
+  for (const run of runs) {
+    for (let done = 0; done < run.count;) {
+      const count = Math.min(run.count - done, pagesMax - pages);
+      portion.push({ first: run.first + done, count });
+      pages += count;
+      done += count;
+      if (pages < pagesMax && portion.length < TASK_RUNS_MAX) continue;
+      yield portion;
+      portion = [];
+      pages = 0;
+    }
+  }
+  if (portion.length > 0) yield portion;
+}
+
+/** Of what may be stored already, what lies where a portion of runs does. */
+function around(earlier: CopyItem['earlier'], runs: readonly BlockRun[]): CopyItem['earlier'] {
+  const first = runs[0]?.first ?? 0;
+  const last = runs.at(-1);
+  const end = last === undefined ? 0 : last.first + last.count;
+  return earlier
+    .map((extents) => clipExtents(extents, first, end))
+    .filter(({ length }) => length > 0);
+}

@@ -1,0 +1,106 @@
+/** Finds out which pages changed since a parent began: from stored WAL, or from the server's own summaries. */
+import { readChanges, type Changes } from '../catalog/changes.ts';
+import type { BackupRecord } from '../catalog/backup-catalog.ts';
+import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
+import { followWal } from '../catalog/wal-path.ts';
+import { messageOf } from '../lib/walnut-error.ts';
+import { sleep } from '../lib/sleep.ts';
+import { switchWal } from '../postgres/connection/backup-functions.ts';
+import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
+import { LONG_PAGE_HEADER_BYTES } from '../postgres/wal/wal-constants.ts';
+import type { BackupContext } from './backup-context.ts';
+import type { ChangeSource } from './decide-ground.ts';
+import type { PageChanges } from './page-changes.ts';
+
+export type FoundChanges =
+  | { readonly kind: 'known'; readonly changeSource: ChangeSource; readonly changes: PageChanges }
+  /** Not to be known; comparing tells. */
+  | { readonly kind: 'gap'; readonly reason: string }
+  /** Pages changed in a way that neither WAL nor a comparison with the parent makes up for. */
+  | { readonly kind: 'unusable'; readonly reason: string };
+
+const POLL_FIRST_MS = 50;
+const POLL_MAX_MS = 1000;
+/** A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full. */
+const SWITCH_AFTER_MS = 3000;
+
+export async function findChanges(
+  context: BackupContext,
+  parent: BackupRecord,
+  startLsn: Lsn,
+): Promise<FoundChanges> {
+  const archived = await archivedChanges(context, parent, startLsn);
+  if (archived.kind === 'known') {
+    return { kind: 'known', changeSource: 'archive', changes: archived.map };
+  }
+  if (archived.kind === 'unusable') {
+    return { kind: 'unusable', reason: `${archived.reason} at ${formatLsn(archived.lsn)}` };
+  }
+  return { kind: 'gap', reason: archived.reason };
+}
+
+/** Waits, with a limit, until stored WAL reaches the start of the new backup. */
+async function archivedChanges(
+  context: BackupContext,
+  parent: BackupRecord,
+  startLsn: Lsn,
+): Promise<Changes> {
+  const { options, connected, progress, signal } = context;
+  const { store, server } = options;
+  const scope = { server, incarnation: connected.incarnation };
+  const span = { timeline: connected.timeline, from: parent.startLsn, to: startLsn };
+  const begunMs = Date.now();
+  let pauseMs = POLL_FIRST_MS;
+  let isSwitched = connected.isStandby;
+  for (;;) {
+    const inventory = await readWalInventory(store, scope);
+    const arrived = arrivedUpTo(inventory, span);
+    if (arrived.hole !== null) return { kind: 'gap', from: arrived.end, reason: arrived.hole };
+    if (reaches(arrived.end, startLsn, inventory.segmentBytes)) {
+      return readChanges(store, inventory, span, signal);
+    }
+    const waitedMs = Date.now() - begunMs;
+    if (waitedMs > options.walTimeoutMs) {
+      const reason = `WAL up to ${formatLsn(startLsn)} did not arrive within ${Math.round(waitedMs / 1000)} s`;
+      return { kind: 'gap', from: arrived.end, reason };
+    }
+    if (!isSwitched && waitedMs > SWITCH_AFTER_MS) {
+      isSwitched = true;
+      await switchSegmentOf(context);
+    }
+    progress.waitingForWal(startLsn, arrived.end);
+    await sleep(pauseMs, signal);
+    pauseMs = Math.min(pauseMs * 2, POLL_MAX_MS);
+  }
+}
+
+function arrivedUpTo(
+  inventory: WalInventory,
+  {
+    timeline,
+    from,
+  }: { readonly timeline: Parameters<typeof followWal>[1]['timeline']; readonly from: Lsn },
+): { readonly end: Lsn; readonly hole: string | null } {
+  const { end, hole } = followWal(inventory, { timeline, from });
+  if (hole === null) return { end, hole: null };
+  return { end, hole: `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing` };
+}
+
+/** A backup of an idle server starts with the first record of a segment: all WAL before it ends with the last one. */
+function reaches(end: Lsn, startLsn: Lsn, segmentBytes: number): boolean {
+  const segment = segmentStart(segmentNumberAt(startLsn, segmentBytes), segmentBytes);
+  const isFirstRecord = startLsn - segment <= BigInt(LONG_PAGE_HEADER_BYTES);
+  return end >= (isFirstRecord ? segment : startLsn);
+}
+
+/** Where WAL comes by `archive_command`, the segment that holds the start arrives when it is finished. */
+async function switchSegmentOf({ connected, progress }: BackupContext): Promise<void> {
+  try {
+    await switchWal(connected.session);
+  } catch (error) {
+    progress.note(
+      `could not switch to a new WAL segment, and waits until this one is full: ${messageOf(error)}`,
+    );
+  }
+}
