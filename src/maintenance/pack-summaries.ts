@@ -84,16 +84,26 @@ function summarize(index: PackIndex): PackSummary {
   return { frames, runCount };
 }
 
-/** Pages stand before bytes, each in the order of their runs (docs/repository-format.md, "Frame"). */
+/**
+ * Pages stand before bytes, each in the order of their runs (docs/repository-format.md, "Frame"). Runs that continue
+ * each other count as one: an extent may reach over both.
+ */
 function placed(
   runs: readonly FrameRun[],
   part: { readonly kind: FrameRun['kind']; readonly begin: number; readonly unit: number },
 ): HeldRun[] {
+  const held: HeldRun[] = [];
   let at = part.begin;
-  return runs.flatMap(({ kind, path, from, length }) => {
-    if (kind !== part.kind) return [];
-    const begin = at;
-    at += length * part.unit;
-    return [{ path, kind, from: from * part.unit, begin, end: at }];
-  });
+  for (const { kind, path, from, length } of runs) {
+    if (kind !== part.kind) continue;
+    const run = { path, kind, from: from * part.unit, begin: at, end: at + length * part.unit };
+    at = run.end;
+    const last = held.at(-1);
+    if (last?.path === path && last.from + last.end - last.begin === run.from) {
+      held[held.length - 1] = { ...last, end: run.end };
+    } else {
+      held.push(run);
+    }
+  }
+  return held;
 }

@@ -32,7 +32,7 @@ describe('an incremental backup', () => {
       await restored.server.start();
       await waitForRecovery(restored, 'pause');
       expect(contentDifferences(marker.content, await contentOf(restored))).toEqual([]);
-      expect((await server.run(['verify', 'shop'])).exitCode).toBe(0);
+      expect(await server.run(['verify', 'shop'])).toMatchObject({ exitCode: 0 });
       expect(full).toMatchObject({ type: 'full', parent: null, changeSource: null });
       expect(incremental).toMatchObject({ type: 'incremental', parent: full.id, warnings: [] });
       expect(second).toMatchObject({ parent: incremental.id, changeSource: 'archive' });
