@@ -171,12 +171,20 @@ test('pages of a dead attempt are candidates and never taken unread', () => {
 
 describe('a file that WAL does not tell of', () => {
   const listed: ListedFile = {
-    ...{ ...FILE, path: 'pg_xact/0000', kind: 'file', sizeBytes: 100 },
+    ...FILE,
+    path: 'pg_xact/0000',
+    kind: 'file',
+    sizeBytes: 100,
     identity: IDENTITY,
   };
   const known: FileEntry = {
-    ...{ path: 'pg_xact/0000', kind: 'file', mode: 0o600, modifiedMs: 1000, sizeBytes: 100 },
-    ...{ identity: IDENTITY, hash: new Uint8Array(32) },
+    path: 'pg_xact/0000',
+    kind: 'file',
+    mode: 0o600,
+    modifiedMs: 1000,
+    sizeBytes: 100,
+    identity: IDENTITY,
+    hash: new Uint8Array(32),
     extents: [{ bytes: 100, pack: PACK, frame: 9, position: 0 }],
   };
 

@@ -1,7 +1,8 @@
 /** Finds out which pages changed since a parent began: from stored WAL, or from the server's own summaries. */
+import type { LsnSpan } from '../catalog/change-plan.ts';
 import { readChanges, type Changes } from '../catalog/changes.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
-import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
+import { readWalInventory } from '../catalog/wal-inventory.ts';
 import { followWal } from '../catalog/wal-path.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import { sleep } from '../lib/sleep.ts';
@@ -25,6 +26,9 @@ const POLL_MAX_MS = 1000;
 /** A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full. */
 const SWITCH_AFTER_MS = 3000;
 
+/** A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. */
+const GAP_GRACE_MS = 5000;
+
 export async function findChanges(
   context: BackupContext,
   parent: BackupRecord,
@@ -47,44 +51,47 @@ async function archivedChanges(
   startLsn: Lsn,
 ): Promise<Changes> {
   const { options, connected, progress, signal } = context;
-  const { store, server } = options;
-  const scope = { server, incarnation: connected.incarnation };
   const span = { timeline: connected.timeline, from: parent.startLsn, to: startLsn };
   const begunMs = Date.now();
   let pauseMs = POLL_FIRST_MS;
   let isSwitched = connected.isStandby;
   for (;;) {
-    const inventory = await readWalInventory(store, scope);
-    const arrived = arrivedUpTo(inventory, span);
-    if (arrived.hole !== null) return { kind: 'gap', from: arrived.end, reason: arrived.hole };
-    if (reaches(arrived.end, startLsn, inventory.segmentBytes)) {
-      return readChanges(store, inventory, span, signal);
-    }
+    const seen = await lookForChanges(context, span);
     const waitedMs = Date.now() - begunMs;
-    if (waitedMs > options.walTimeoutMs) {
-      const reason = `WAL up to ${formatLsn(startLsn)} did not arrive within ${Math.round(waitedMs / 1000)} s`;
-      return { kind: 'gap', from: arrived.end, reason };
-    }
-    if (!isSwitched && waitedMs > SWITCH_AFTER_MS) {
+    if (seen.kind === 'known' || seen.kind === 'unusable') return seen;
+    if (seen.kind === 'gap' && waitedMs > GAP_GRACE_MS) return seen;
+    if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, startLsn, waitedMs);
+    if (seen.kind === 'waiting' && !isSwitched && waitedMs > SWITCH_AFTER_MS) {
       isSwitched = true;
       await switchSegmentOf(context);
     }
-    progress.waitingForWal(startLsn, arrived.end);
+    progress.waitingForWal(startLsn, seen.from);
     await sleep(pauseMs, signal);
     pauseMs = Math.min(pauseMs * 2, POLL_MAX_MS);
   }
 }
 
-function arrivedUpTo(
-  inventory: WalInventory,
-  {
-    timeline,
-    from,
-  }: { readonly timeline: Parameters<typeof followWal>[1]['timeline']; readonly from: Lsn },
-): { readonly end: Lsn; readonly hole: string | null } {
-  const { end, hole } = followWal(inventory, { timeline, from });
-  if (hole === null) return { end, hole: null };
-  return { end, hole: `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing` };
+/** `waiting` when stored WAL ends, without a hole, before the span does. */
+async function lookForChanges(
+  { options, connected, signal }: BackupContext,
+  span: LsnSpan,
+): Promise<Changes | { readonly kind: 'waiting'; readonly from: Lsn }> {
+  const { store, server } = options;
+  const scope = { server, incarnation: connected.incarnation };
+  const inventory = await readWalInventory(store, scope);
+  const { end, hole } = followWal(inventory, span);
+  if (hole !== null) {
+    const reason = `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing`;
+    return { kind: 'gap', from: end, reason };
+  }
+  if (!reaches(end, span.to, inventory.segmentBytes)) return { kind: 'waiting', from: end };
+  return readChanges(store, inventory, { ...span, signal });
+}
+
+function notArrived(from: Lsn, startLsn: Lsn, waitedMs: number): Changes {
+  const seconds = Math.round(waitedMs / 1000);
+  const reason = `WAL up to ${formatLsn(startLsn)} did not arrive within ${seconds} s`;
+  return { kind: 'gap', from, reason };
 }
 
 /** A backup of an idle server starts with the first record of a segment: all WAL before it ends with the last one. */

@@ -78,7 +78,11 @@ describe('page extents', () => {
     fc.assert(
       fc.property(extentsIn('old'), runs, (extents, taken) => {
         const fresh = taken.map(({ first, count }, frame) => ({
-          ...{ firstBlock: first, pages: count, pack: 'new', frame, position: 0 },
+          firstBlock: first,
+          pages: count,
+          pack: 'new',
+          frame,
+          position: 0,
         }));
         const merged = mergeExtents(subtractRuns(extents, taken), fresh);
         const expected = new Map([...placesOf(extents), ...placesOf(fresh)]);
