@@ -59,7 +59,7 @@ export async function decideGround(
   }
   const parent = usableParent(context, catalog, { type, history, layout, startLsn: start.lsn });
   if (parent === null) return full;
-  const found = await findChanges(context, parent, start.lsn);
+  const found = await findChanges(context, { parent, history, startLsn: start.lsn });
   if (found.kind === 'unusable') {
     return insteadOf(
       context,

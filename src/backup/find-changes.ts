@@ -10,9 +10,11 @@ import { switchWal } from '../postgres/connection/backup-functions.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
 import { LONG_PAGE_HEADER_BYTES } from '../postgres/wal/wal-constants.ts';
+import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import type { BackupContext } from './backup-context.ts';
 import type { ChangeSource } from './decide-ground.ts';
 import type { PageChanges } from './page-changes.ts';
+import { summarizedChanges } from './summarized-changes.ts';
 
 export type FoundChanges =
   | { readonly kind: 'known'; readonly changeSource: ChangeSource; readonly changes: PageChanges }
@@ -21,27 +23,39 @@ export type FoundChanges =
   /** Pages changed in a way that neither WAL nor a comparison with the parent makes up for. */
   | { readonly kind: 'unusable'; readonly reason: string };
 
+export type ChangeQuestion = {
+  readonly parent: BackupRecord;
+  /** Of the timeline that the new backup is on. */
+  readonly history: TimelineHistory;
+  /** Where the new backup starts. */
+  readonly startLsn: Lsn;
+};
+
 const POLL_FIRST_MS = 50;
 const POLL_MAX_MS = 1000;
 /** A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full. */
 const SWITCH_AFTER_MS = 3000;
-
 /** A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. */
 const GAP_GRACE_MS = 5000;
 
 export async function findChanges(
   context: BackupContext,
-  parent: BackupRecord,
-  startLsn: Lsn,
+  { parent, history, startLsn }: ChangeQuestion,
 ): Promise<FoundChanges> {
   const archived = await archivedChanges(context, parent, startLsn);
   if (archived.kind === 'known') {
     return { kind: 'known', changeSource: 'archive', changes: archived.map };
   }
   if (archived.kind === 'unusable') {
-    return { kind: 'unusable', reason: `${archived.reason} at ${formatLsn(archived.lsn)}` };
+    return { kind: 'unusable', reason: archived.reason };
   }
-  return { kind: 'gap', reason: archived.reason };
+  const span = { history, from: parent.startLsn, to: startLsn };
+  const summarized = await summarizedChanges(context, span);
+  if (summarized.kind === 'gap') {
+    return { kind: 'gap', reason: `${archived.reason}; ${summarized.reason}` };
+  }
+  context.progress.note(`${archived.reason}: the server's own WAL summaries tell what changed`);
+  return { kind: 'known', changeSource: 'summaries', changes: summarized.map };
 }
 
 /** Waits, with a limit, until stored WAL reaches the start of the new backup. */

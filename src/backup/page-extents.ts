@@ -100,7 +100,7 @@ export function firstEndingBehind(extents: readonly PageExtent[], block: number)
   return low;
 }
 
-export function cutExtent(extent: PageExtent, begin: number, end: number): PageExtent {
+function cutExtent(extent: PageExtent, begin: number, end: number): PageExtent {
   const from = Math.max(extent.firstBlock, begin);
   const to = Math.min(extent.firstBlock + extent.pages, end);
   if (from === extent.firstBlock && to - from === extent.pages) return extent;

@@ -15,7 +15,7 @@ import type { DeadAttempt } from './attempt-pages.ts';
 /** Attempts whose pages are looked at; older ones hold what younger ones hold too. */
 const ATTEMPTS_KEPT = 2;
 
-export type AttemptRubbish = {
+type AttemptRubbish = {
   readonly id: BackupId;
   readonly objects: readonly ObjectInfo[];
   readonly bytes: number;
