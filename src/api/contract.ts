@@ -21,7 +21,7 @@ import { restoreDocument, type RestoreDocument } from './restore-contract.ts';
 type BackupType = 'full' | 'differential' | 'incremental';
 type BackupSource = 'local' | 'connection' | 'stream';
 /** Where a backup learnt which pages changed; null for a full backup. */
-export type ChangeSource = 'archive' | 'summaries' | 'compare';
+type ChangeSource = 'archive' | 'summaries' | 'compare';
 
 type PageDamage = {
   readonly file: string;
