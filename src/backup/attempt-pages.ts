@@ -2,6 +2,7 @@
  * Pages that an interrupted backup had copied. They are taken over only where the page, read again, has the same hash:
  * so nothing rests on what the dead attempt knew or when it died.
  */
+import { compareBytes } from '../lib/byte-order.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import type { PageExtent } from '../repository/map-chunk.ts';
@@ -12,7 +13,7 @@ import { appendExtent } from './page-extents.ts';
 export type DeadAttempt = { readonly id: BackupId; readonly packs: readonly string[] };
 
 /** The files of one pack: workers take files in order, so packs written at the same time cover neighbouring paths. */
-type PackRange = { readonly key: string; readonly first: Buffer; readonly last: Buffer };
+type PackRange = { readonly key: string; readonly first: string; readonly last: string };
 
 /** Asked for paths in byte order; holds the packs around the present path only. */
 export class AttemptPages {
@@ -22,29 +23,28 @@ export class AttemptPages {
 
   private constructor(store: ObjectStore, ranges: readonly PackRange[]) {
     this.#store = store;
-    this.#waiting = ranges.toSorted((one, other) => one.first.compare(other.first));
+    this.#waiting = ranges.toSorted((one, other) => compareBytes(one.first, other.first));
   }
 
   static async open(store: ObjectStore, { packs }: DeadAttempt): Promise<AttemptPages> {
     const ranges: PackRange[] = [];
     for (const key of packs) {
-      const paths = [...(await pagesOf(store, key)).keys()].map((path) =>
-        Buffer.from(path, 'utf8'),
-      );
-      const [first, ...others] = paths.toSorted((one, other) => one.compare(other));
-      if (first !== undefined) ranges.push({ key, first, last: others.at(-1) ?? first });
+      const paths = [...(await pagesOf(store, key)).keys()].toSorted(compareBytes);
+      const [first] = paths;
+      const last = paths.at(-1);
+      if (first !== undefined && last !== undefined) ranges.push({ key, first, last });
     }
     return new AttemptPages(store, ranges);
   }
 
   /** Sorted, without overlaps; empty when the attempt had not copied the file. */
-  async at(path: string, encoded: Buffer): Promise<readonly PageExtent[]> {
+  async at(path: string): Promise<readonly PageExtent[]> {
     for (const range of this.#open.keys()) {
-      if (range.last.compare(encoded) < 0) this.#open.delete(range);
+      if (compareBytes(range.last, path) < 0) this.#open.delete(range);
     }
-    for (let next = this.#waiting[0]; next !== undefined && next.first.compare(encoded) <= 0;) {
+    for (let next = this.#waiting[0]; next !== undefined && compareBytes(next.first, path) <= 0;) {
       this.#waiting.shift();
-      if (next.last.compare(encoded) >= 0) {
+      if (compareBytes(next.last, path) >= 0) {
         this.#open.set(next, await pagesOf(this.#store, next.key));
       }
       next = this.#waiting[0];

@@ -1,4 +1,5 @@
 /** The one interface to the files of a server, however Walnut reaches them. */
+import type { FileIdentity } from '../repository/map-chunk.ts';
 
 export type FolderEntry = {
   readonly name: string;
@@ -9,8 +10,10 @@ export type FolderEntry = {
   readonly modifiedMs: number;
   /** Where a symbolic link points; null for anything else, and where the source cannot tell. */
   readonly target: string | null;
-  /** Tells the file from every other and from itself after a change; null where that cannot be told. */
-  readonly identity: string | null;
+  /** Last change of the inode, and which one it is; zero where the source cannot tell. */
+  readonly changedMs: number;
+  readonly inode: number;
+  readonly device: number;
 };
 
 /** A stretch of a file to read. `path` is relative to the data directory; at most {@link RANGE_BYTES_MAX}. */
@@ -41,6 +44,8 @@ export type RangeReader = {
 export type ClusterSource = {
   /** The entries of a folder, unsorted; `path` relative to the data directory, empty for itself. Null when it is gone. */
   readFolder(path: string): Promise<FolderEntry[] | null>;
+  /** What tells the file from every other and from itself after a change; null where the source cannot tell. */
+  identify(entry: FolderEntry): FileIdentity;
   /** A small file as a whole, or null when it is gone. */
   readSmallFile(path: string, maxBytes: number): Promise<Buffer | null>;
   close(): Promise<void>;

@@ -6,6 +6,9 @@ import type { ServerFacts } from '../postgres/connection/server-facts.ts';
 import type { Session } from '../postgres/connection/session.ts';
 import type { ClusterSource, FolderEntry, RangeReader } from './cluster-source.ts';
 
+/** SQL tells the time of change, but nothing that tells one file from another of the same name. */
+const NO_STAMP = { changedMs: 0, inode: 0, device: 0 };
+
 /** `connection`: nothing runs on the database host; files are listed and read by SQL functions. */
 export class ConnectionClusterSource implements ClusterSource {
   readonly #session: Session;
@@ -27,8 +30,12 @@ export class ConnectionClusterSource implements ClusterSource {
       mode: isFolder ? this.#folderMode : this.#folderMode & 0o660,
       modifiedMs,
       target: null,
-      identity: null,
+      ...NO_STAMP,
     }));
+  }
+
+  identify(): null {
+    return null;
   }
 
   async readSmallFile(path: string, maxBytes: number): Promise<Buffer | null> {

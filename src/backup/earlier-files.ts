@@ -1,4 +1,5 @@
 /** What the repository knows of each file of a listing, walked along with it: memory does not grow with the cluster. */
+import { compareBytes } from '../lib/byte-order.ts';
 import { hasCode, messageOf } from '../lib/walnut-error.ts';
 import { readMapChunk } from '../repository/backup-map.ts';
 import type { Manifest } from '../repository/manifest.ts';
@@ -19,7 +20,7 @@ export type EarlierSources = {
 export class EarlierFiles {
   readonly #entries: AsyncGenerator<MapEntry>;
   readonly #attempts: readonly AttemptPages[];
-  #next: { readonly path: Buffer; readonly entry: MapEntry } | null = null;
+  #next: MapEntry | null = null;
   #isEnded = false;
 
   private constructor(entries: AsyncGenerator<MapEntry>, attempts: readonly AttemptPages[]) {
@@ -36,22 +37,21 @@ export class EarlierFiles {
   }
 
   async at(path: string): Promise<EarlierFile> {
-    const wanted = Buffer.from(path, 'utf8');
     const attempts = [];
     for (const attempt of this.#attempts) {
-      const extents = await attempt.at(path, wanted);
+      const extents = await attempt.at(path);
       if (extents.length > 0) attempts.push(extents);
     }
-    return { parent: await this.#parentAt(wanted), attempts };
+    return { parent: await this.#parentAt(path), attempts };
   }
 
-  async #parentAt(wanted: Buffer): Promise<MapEntry | null> {
-    while (!this.#isEnded && (this.#next === null || this.#next.path.compare(wanted) < 0)) {
+  async #parentAt(path: string): Promise<MapEntry | null> {
+    while (!this.#isEnded && (this.#next === null || compareBytes(this.#next.path, path) < 0)) {
       const { value, done } = await this.#entries.next();
       if (done === true) this.#isEnded = true;
-      this.#next = done === true ? null : { path: Buffer.from(value.path, 'utf8'), entry: value };
+      this.#next = done === true ? null : value;
     }
-    return this.#next?.path.equals(wanted) === true ? this.#next.entry : null;
+    return this.#next?.path === path ? this.#next : null;
   }
 }
 

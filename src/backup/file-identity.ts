@@ -1,32 +1,42 @@
 import { hostname } from 'node:os';
 import { blake3 } from '../lib/hashing.ts';
-import { FILE_IDENTITY_BYTES } from '../repository/map-chunk.ts';
+import { FILE_IDENTITY_BYTES, type FileIdentity } from '../repository/map-chunk.ts';
 
 /** A file that was changed shortly before is told apart by no time stamp: the clock of a file system ticks coarsely. */
 const QUIET_MS = 3000;
-const NANOSECONDS = 1_000_000n;
+const SCOPE_BYTES = 32;
+const NUMBERS = 5;
 
-/** What `lstat` says of a file, by `bigint`. */
-export type FileFacts = {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
+/** What a file system says of a file. Times to a quarter of a microsecond, which {@link QUIET_MS} makes plenty. */
+export type FileStamp = {
+  readonly device: number;
+  readonly inode: number;
+  readonly sizeBytes: number;
+  readonly modifiedMs: number;
+  /** Last change of the inode. */
+  readonly changedMs: number;
 };
 
-/** Where files are looked at: this host's data directory, and when the backup began by this host's clock. */
-export type IdentityScope = { readonly dataDirectory: string; readonly startedMs: number };
+/** Makes identities of the files of one data directory, as this host sees them. */
+export class FileIdentifier {
+  readonly #quietMs: number;
+  readonly #bytes: Buffer;
 
-/** A text that no other file and no later state of this file has; null when it changed too shortly before. */
-export function describeIdentity(facts: FileFacts, scope: IdentityScope): string | null {
-  const quietNs = BigInt(Math.floor(scope.startedMs) - QUIET_MS) * NANOSECONDS;
-  if (facts.mtimeNs > quietNs || facts.ctimeNs > quietNs) return null;
-  const { dev, ino, size, mtimeNs, ctimeNs } = facts;
-  return [hostname(), scope.dataDirectory, dev, ino, size, mtimeNs, ctimeNs].join('\0');
-}
+  /** @param startedMs when the backup began, by this host's clock. */
+  constructor(dataDirectory: string, startedMs: number) {
+    this.#quietMs = startedMs - QUIET_MS;
+    const scope = blake3(Buffer.from(`${hostname()}\0${dataDirectory}`, 'utf8'));
+    this.#bytes = Buffer.concat([scope, Buffer.alloc(NUMBERS * 8)]);
+  }
 
-export function identityOf(text: string | null): Uint8Array | null {
-  if (text === null) return null;
-  return Uint8Array.from(blake3(Buffer.from(text, 'utf8')).subarray(0, FILE_IDENTITY_BYTES));
+  /** Null when the file was changed too shortly before the backup began. */
+  identify(stamp: FileStamp): FileIdentity {
+    if (stamp.modifiedMs > this.#quietMs || stamp.changedMs > this.#quietMs) return null;
+    const { device, inode, sizeBytes, modifiedMs, changedMs } = stamp;
+    let at = SCOPE_BYTES;
+    for (const number of [device, inode, sizeBytes, modifiedMs, changedMs]) {
+      at = this.#bytes.writeDoubleLE(number, at);
+    }
+    return Uint8Array.from(blake3(this.#bytes).subarray(0, FILE_IDENTITY_BYTES));
+  }
 }

@@ -2,6 +2,7 @@
  * Walks a cluster's files in byte order of their paths, one folder in memory at a time, leaving out what PostgreSQL's own
  * base backup leaves out (src/backend/backup/basebackup.c, sendDir).
  */
+import { compareBytes } from '../lib/byte-order.ts';
 import { tablespaceVersionFolder } from '../postgres/cluster/cluster-versions.ts';
 import { CONTROL_FILE_PATH } from '../postgres/cluster/control-file.ts';
 import {
@@ -14,7 +15,6 @@ import { classifyFile } from '../postgres/cluster/relation-file.ts';
 import type { MajorVersion } from '../postgres/version.ts';
 import type { FileIdentity } from '../repository/map-chunk.ts';
 import type { ClusterSource, FolderEntry } from './cluster-source.ts';
-import { identityOf } from './file-identity.ts';
 
 export type ListedFile = {
   readonly path: string;
@@ -41,41 +41,42 @@ const PAGE_BYTES = 8192;
 
 /** Everything a backup holds, except `pg_control`, which is copied last and on its own. */
 export async function* listFiles(options: ListingOptions): AsyncGenerator<ListedFile> {
-  yield* walk('', options);
-}
-
-async function* walk(folder: string, options: ListingOptions): AsyncGenerator<ListedFile> {
-  const entries = await options.source.readFolder(folder);
-  if (entries === null) return;
-  const names = entries.map(({ name }) => name);
-  const excluded = excludedRelations(folder, names);
-  const wanted = entries.filter(
-    ({ name }) => !excluded.has(name) && isWanted(join(folder, name), options),
-  );
-  for (const { entry, descend } of inByteOrder(folder, wanted)) {
-    const path = join(folder, entry.name);
-    if (descend) {
-      yield* contentOf(path, options);
+  const open = [await stepsIn('', options)];
+  for (let steps = open.at(-1); steps !== undefined; steps = open.at(-1)) {
+    const { value: step, done } = steps.next();
+    if (done === true) {
+      open.pop();
+    } else if (step.descend) {
+      open.push(await contentOf(step.path, options));
     } else {
-      yield* listed(path, entry, options);
+      const found = listed(step, options);
+      if (found !== null) yield found;
     }
   }
 }
+
+/** An entry of a folder, or, with `descend`, what is in it. */
+type Step = { readonly path: string; readonly entry: FolderEntry; readonly descend: boolean };
 
 /**
  * Each folder stands twice: as itself, and with a slash for what is in it, since in the byte order of whole paths other
  * names may come between the two (`16384`, `16384.1`, `16384/1259`).
  */
-function inByteOrder(
-  folder: string,
-  entries: readonly FolderEntry[],
-): { readonly entry: FolderEntry; readonly descend: boolean }[] {
-  const steps = entries.flatMap((entry) => {
-    const here = { entry, descend: false, order: Buffer.from(entry.name, 'utf8') };
-    const below = { entry, descend: true, order: Buffer.from(`${entry.name}/`, 'utf8') };
-    return hasContent(join(folder, entry.name), entry) ? [here, below] : [here];
-  });
-  return steps.toSorted((first, second) => Buffer.compare(first.order, second.order));
+async function stepsIn(folder: string, options: ListingOptions): Promise<Iterator<Step>> {
+  const entries = (await options.source.readFolder(folder)) ?? [];
+  const excluded = excludedRelations(
+    folder,
+    entries.map(({ name }) => name),
+  );
+  const steps: (Step & { readonly order: string })[] = [];
+  for (const entry of entries) {
+    const { name } = entry;
+    const path = join(folder, name);
+    if (excluded.has(name) || !isWanted(path, options)) continue;
+    steps.push({ path, entry, descend: false, order: name });
+    if (hasContent(path, entry)) steps.push({ path, entry, descend: true, order: `${name}/` });
+  }
+  return steps.toSorted((one, other) => compareBytes(one.order, other.order)).values();
 }
 
 /** Of a tablespace only the folder of this version: after `pg_upgrade --link` the old one's stands beside it. */
@@ -93,36 +94,46 @@ function hasContent(path: string, entry: FolderEntry): boolean {
   return entry.kind === 'link' && (path === 'pg_wal' || isTablespaceLink(path, entry));
 }
 
-async function* contentOf(path: string, options: ListingOptions): AsyncGenerator<ListedFile> {
-  if (path === 'pg_wal') {
-    for (const kept of keptWalFolders(options.majorVersion).toSorted())
-      yield directory(kept, 0o700, 0);
-    return;
-  }
-  if (!isEmptiedFolder(path)) yield* walk(path, options);
+async function contentOf(path: string, options: ListingOptions): Promise<Iterator<Step>> {
+  if (path === 'pg_wal') return keptInWal(options.majorVersion);
+  return isEmptiedFolder(path) ? [].values() : stepsIn(path, options);
 }
 
-async function* listed(
-  path: string,
-  entry: FolderEntry,
-  { warn }: ListingOptions,
-): AsyncGenerator<ListedFile> {
-  const isFolderForUs = isEmptiedFolder(path) || isTablespaceLink(path, entry);
-  if (entry.kind === 'folder' || (entry.kind === 'link' && isFolderForUs)) {
-    yield directory(path, entry.kind === 'link' ? 0o700 : entry.mode, entry.modifiedMs);
-  } else if (entry.kind === 'file') {
-    yield file(path, entry);
-  } else if (entry.kind === 'link') {
-    warn(
-      `${path} is a symbolic link to ${entry.target ?? 'an unknown place'}: its content is not backed up`,
-    );
-    yield { ...file(path, entry), kind: 'link', target: entry.target ?? '' };
-  } else {
-    warn(`${path} is neither file, folder nor link: left out`);
+function* keptInWal(majorVersion: MajorVersion): Generator<Step> {
+  for (const path of keptWalFolders(majorVersion).toSorted()) {
+    yield { path, entry: FOLDER, descend: false };
   }
 }
 
-function file(path: string, entry: FolderEntry): ListedFile {
+/** Stands for folders that a restored cluster needs, whatever is in them on the server. */
+const FOLDER: FolderEntry = {
+  name: '',
+  kind: 'folder',
+  sizeBytes: 0,
+  mode: 0o700,
+  modifiedMs: 0,
+  target: null,
+  changedMs: 0,
+  inode: 0,
+  device: 0,
+};
+
+function listed({ path, entry }: Step, options: ListingOptions): ListedFile | null {
+  if (entry.kind === 'file') return file(path, entry, options);
+  if (entry.kind === 'folder') return directory(path, entry.mode, entry.modifiedMs);
+  if (entry.kind === 'link' && (isEmptiedFolder(path) || isTablespaceLink(path, entry))) {
+    return directory(path, 0o700, entry.modifiedMs);
+  }
+  if (entry.kind === 'link') {
+    const target = entry.target ?? 'an unknown place';
+    options.warn(`${path} is a symbolic link to ${target}: its content is not backed up`);
+    return { ...file(path, entry, options), kind: 'link', target: entry.target ?? '' };
+  }
+  options.warn(`${path} is neither file, folder nor link: left out`);
+  return null;
+}
+
+function file(path: string, entry: FolderEntry, { source }: ListingOptions): ListedFile {
   const classified = classifyFile(path);
   const isRelation = classified.kind === 'relation' && entry.sizeBytes % PAGE_BYTES === 0;
   const isToldByWal = isRelation && classified.fork === 'main';
@@ -133,7 +144,7 @@ function file(path: string, entry: FolderEntry): ListedFile {
     mode: entry.mode & 0o777,
     modifiedMs: entry.modifiedMs,
     target: null,
-    identity: isToldByWal ? null : identityOf(entry.identity),
+    identity: isToldByWal || entry.kind !== 'file' ? null : source.identify(entry),
   };
 }
 

@@ -1,8 +1,9 @@
-import { closeSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
-import { open, readdir, readlink } from 'node:fs/promises';
+import { closeSync, lstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { WalnutError } from '../lib/walnut-error.ts';
+import type { FileIdentity } from '../repository/map-chunk.ts';
 import type {
   ClusterSource,
   FileRange,
@@ -10,7 +11,7 @@ import type {
   RangeReader,
   RangeSink,
 } from './cluster-source.ts';
-import { describeIdentity, type IdentityScope } from './file-identity.ts';
+import { FileIdentifier } from './file-identity.ts';
 
 /**
  * Entries looked at before others get a turn. One by one and synchronously is four times faster than many promises:
@@ -21,12 +22,12 @@ const ENTRIES_AT_ONCE = 2000;
 /** `local`: Walnut runs on the database host and reads the data directory itself. */
 export class LocalClusterSource implements ClusterSource {
   readonly #root: string;
-  readonly #scope: IdentityScope;
+  readonly #identifier: FileIdentifier;
 
   /** @param startedMs when the backup began by this host's clock: younger changes leave a file without identity. */
   constructor(dataDirectory: string, startedMs: number = Date.now()) {
     this.#root = dataDirectory;
-    this.#scope = { dataDirectory, startedMs };
+    this.#identifier = new FileIdentifier(dataDirectory, startedMs);
   }
 
   async readFolder(path: string): Promise<FolderEntry[] | null> {
@@ -36,10 +37,14 @@ export class LocalClusterSource implements ClusterSource {
     const entries: FolderEntry[] = [];
     for (const [index, name] of names.entries()) {
       if (index > 0 && index % ENTRIES_AT_ONCE === 0) await setImmediate();
-      const entry = await this.#entry(folder, name);
+      const entry = entryOf(folder, name);
       if (entry !== null) entries.push(entry);
     }
     return entries;
+  }
+
+  identify(entry: FolderEntry): FileIdentity {
+    return this.#identifier.identify(entry);
   }
 
   async readSmallFile(path: string, maxBytes: number): Promise<Buffer | null> {
@@ -58,29 +63,30 @@ export class LocalClusterSource implements ClusterSource {
   async close(): Promise<void> {
     // Nothing is kept open between calls.
   }
+}
 
-  async #entry(folder: string, name: string): Promise<FolderEntry | null> {
-    const path = join(folder, name);
-    const facts = ifThere(path);
-    if (facts === null) return null;
-    const isLink = facts.isSymbolicLink();
-    const kind = facts.isFile()
-      ? 'file'
-      : facts.isDirectory()
-        ? 'folder'
-        : isLink
-          ? 'link'
-          : 'special';
-    return {
-      name,
-      kind,
-      sizeBytes: Number(facts.size),
-      mode: Number(facts.mode) & 0o7777,
-      modifiedMs: Number(facts.mtimeMs),
-      target: isLink ? await ifPresent(async () => readlink(path), `read link ${path}`) : null,
-      identity: kind === 'file' ? describeIdentity(facts, this.#scope) : null,
-    };
-  }
+function entryOf(folder: string, name: string): FolderEntry | null {
+  const path = `${folder}/${name}`;
+  const facts = ifThere(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
+  if (facts === null) return null;
+  const kind = kindOf(facts);
+  return {
+    name,
+    kind,
+    sizeBytes: facts.size,
+    mode: facts.mode & 0o7777,
+    modifiedMs: facts.mtimeMs,
+    target: kind === 'link' ? ifThere(`read link ${path}`, () => readlinkSync(path)) : null,
+    changedMs: facts.ctimeMs,
+    inode: facts.ino,
+    device: facts.dev,
+  };
+}
+
+function kindOf(facts: Stats): FolderEntry['kind'] {
+  if (facts.isFile()) return 'file';
+  if (facts.isDirectory()) return 'folder';
+  return facts.isSymbolicLink() ? 'link' : 'special';
 }
 
 /** Reads ranges by `readSync`: in a worker thread nothing is faster, and nothing else runs there. */
@@ -137,12 +143,12 @@ function readFully(descriptor: number, range: FileRange, into: Uint8Array): numb
   return done;
 }
 
-function ifThere(path: string): BigIntStats | null {
+function ifThere<T>(act: string, operation: () => T | undefined): T | null {
   try {
-    return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
+    return operation() ?? null;
   } catch (error) {
     if (isMissing(error)) return null;
-    throw unreadable(`look at ${path}`, error);
+    throw unreadable(act, error);
   }
 }
 

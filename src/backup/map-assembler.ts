@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts';
+import { compareBytes } from '../lib/byte-order.ts';
 import type { BackupMapWriter, ChunkReference } from '../repository/backup-map.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
 import type { MapEntry, PageExtent, RelationEntry } from '../repository/map-chunk.ts';
@@ -101,7 +102,8 @@ export class MapAssembler {
 
   async finish(): Promise<readonly ChunkReference[]> {
     await this.#close();
-    for (const entry of this.#kept.toSorted(byPath)) await this.#writer.add(entry);
+    for (const entry of this.#kept.toSorted((one, other) => compareBytes(one.path, other.path)))
+      await this.#writer.add(entry);
     return this.#writer.finish();
   }
 
@@ -145,8 +147,4 @@ function whole(entry: RelationEntry, { base, cutAt }: OpenFile): RelationEntry {
   const extents = mergeExtents(base, entry.extents);
   if (cutAt * PAGE_BYTES >= entry.sizeBytes) return { ...entry, extents };
   return { ...entry, sizeBytes: cutAt * PAGE_BYTES, extents: clipExtents(extents, 0, cutAt) };
-}
-
-function byPath(first: MapEntry, second: MapEntry): number {
-  return Buffer.compare(Buffer.from(first.path, 'utf8'), Buffer.from(second.path, 'utf8'));
 }

@@ -1,4 +1,4 @@
-import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { blake3 as nativeBlake3, Blake3Hasher } from '@napi-rs/blake-hash';
 import { crc32c as nativeCrc32c } from '@node-rs/crc32';
 
 export const BLAKE3_BYTES = 32;
@@ -10,7 +10,7 @@ export function crc32c(bytes: Uint8Array, initial?: number): number {
 
 /** BLAKE3-256 of `bytes`. */
 export function blake3(bytes: Uint8Array): Buffer {
-  return new Blake3Hasher().update(bytes).digestBuffer();
+  return nativeBlake3(bytes);
 }
 
 /** BLAKE3-256 of bytes that arrive in parts. */

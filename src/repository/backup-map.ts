@@ -1,5 +1,6 @@
 /** Writes and reads the map of a backup chunk by chunk, so that memory does not grow with the number of files. */
 import { assert } from '../lib/assert.ts';
+import { compareBytes } from '../lib/byte-order.ts';
 import { blake3 } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -14,8 +15,10 @@ import { openObject, sealObject } from './sealed-object.ts';
 const CHUNK_FILES_MAX = 4096;
 const CHUNK_EXTENTS_MAX = 16_384;
 /** At the end of an earlier chunk a smaller one is left open, so that a growing cluster does not crumble its map. */
-const CHUNK_FILES_MIN = 512;
-const CHUNK_EXTENTS_MIN = 2048;
+const CHUNK_FILES_MIN = 2048;
+const CHUNK_EXTENTS_MIN = 8192;
+/** A stored chunk of fewer files is large all the same when it has this many bytes. */
+const CHUNK_STORED_MIN: number = 16 * 1024;
 const EARLIER_ROOM = 1.5;
 const CHUNK_BYTES_MAX: number = 64 * 1024 * 1024;
 
@@ -33,10 +36,10 @@ export class BackupMapWriter {
   readonly #chunks: ChunkReference[] = [];
   #entries: MapEntry[] = [];
   #extents = 0;
-  #lastPath: Buffer | null = null;
+  #lastPath: string | null = null;
   /** The earlier chunk in whose range of paths the last entry lies, or behind it. */
   #earlierAt = 0;
-  #earlierEnd: Buffer | null = null;
+  #earlierEnd: string | null = null;
 
   constructor(
     store: ObjectStore,
@@ -47,16 +50,14 @@ export class BackupMapWriter {
     this.#server = backup.server;
     this.#id = backup.id;
     this.#earlier = earlier;
-    this.#earlierEnd = endOf(earlier[0]);
+    this.#earlierEnd = earlier[0]?.lastPath ?? null;
   }
 
   /** Entries arrive in byte order of their paths. */
   async add(entry: MapEntry): Promise<void> {
-    const path = Buffer.from(entry.path, 'utf8');
-    assert(
-      this.#lastPath === null || this.#lastPath.compare(path) < 0,
-      `map entries in order: ${entry.path}`,
-    );
+    const { path } = entry;
+    const isInOrder = this.#lastPath === null || compareBytes(this.#lastPath, path) < 0;
+    assert(isInOrder, `map entries in order: ${path}`);
     this.#lastPath = path;
     await this.#passEarlierEnds(path);
     this.#entries.push(entry);
@@ -78,18 +79,22 @@ export class BackupMapWriter {
   }
 
   /** Closes the chunk at hand where one of the earlier backup ends, when it is the same or large enough. */
-  async #passEarlierEnds(path: Buffer): Promise<void> {
-    while (this.#earlierEnd !== null && path.compare(this.#earlierEnd) > 0) {
-      const isLarge = this.#entries.length >= CHUNK_FILES_MIN || this.#extents >= CHUNK_EXTENTS_MIN;
-      if (isLarge) await this.#flush();
+  async #passEarlierEnds(path: string): Promise<void> {
+    while (this.#earlierEnd !== null && compareBytes(path, this.#earlierEnd) > 0) {
+      const isEnough =
+        this.#entries.length >= CHUNK_FILES_MIN || this.#extents >= CHUNK_EXTENTS_MIN;
+      if (isEnough) await this.#flush();
       else this.#shareIfEqual();
       this.#earlierAt += 1;
-      this.#earlierEnd = endOf(this.#earlier[this.#earlierAt]);
+      this.#earlierEnd = this.#earlier[this.#earlierAt]?.lastPath ?? null;
     }
   }
 
+  /** A small chunk is not shared beside another one: both become one. */
   #shareIfEqual(): void {
     const earlier = this.#earlier[this.#earlierAt];
+    const next = this.#earlier[this.#earlierAt + 1];
+    if (next === undefined || !isLarge(next)) return;
     if (earlier?.files !== this.#entries.length || !this.#spansSame(earlier)) return;
     const hash = blake3(encodeMapChunk(this.#entries)).toString('hex');
     if (hash === earlier.hash) this.#close(earlier);
@@ -127,8 +132,8 @@ export class BackupMapWriter {
   }
 }
 
-function endOf(chunk: ChunkReference | undefined): Buffer | null {
-  return chunk === undefined ? null : Buffer.from(chunk.lastPath, 'utf8');
+function isLarge({ files, storedBytes }: ChunkReference): boolean {
+  return files >= CHUNK_FILES_MIN || storedBytes >= CHUNK_STORED_MIN;
 }
 
 /** The entries of a backup in byte order of their paths, one chunk in memory at a time. */
