@@ -38,15 +38,15 @@ const DAMAGE_SHOWN = 20;
 /** What a person reads when a backup is done. */
 export function renderBackup(manifest: Manifest): string {
   const { totals, durationMs } = manifest;
+  const fields: [string, string][] =
+    manifest.parent === null ? [] : [['  changed', changed(manifest)]];
   const lines = [
     `backup ${manifest.id} of server ${manifest.server} is done`,
     renderFields([
-      [
-        '  type',
-        `${manifest.type}, source ${manifest.source}${manifest.fromStandby ? ', from a standby' : ''}`,
-      ],
+      ['  type', typeText(manifest)],
       ['  cluster', `${renderBytes(totals.clusterBytes)} in ${totals.files} files`],
-      ['  stored', `${renderBytes(totals.storedBytes)}${ratio(totals)}`],
+      ...fields,
+      ['  stored', `${renderBytes(totals.storedBytes)}${ratio(manifest)}`],
       [
         '  time',
         `${renderDuration(durationMs)}, ${renderRate((totals.readBytes / durationMs) * 1000)}`,
@@ -75,6 +75,27 @@ function renderDamage({ damage, server, id }: Manifest): string {
   ].join('\n');
 }
 
-function ratio({ clusterBytes, storedBytes }: Manifest['totals']): string {
-  return storedBytes === 0 ? '' : `, ${(clusterBytes / storedBytes).toFixed(1)} to 1`;
+function typeText({ type, parent, source, fromStandby }: Manifest): string {
+  const onTop = parent === null ? '' : ` on top of ${parent}`;
+  return `${type}${onTop}, source ${source}${fromStandby ? ', from a standby' : ''}`;
+}
+
+const KNOWN_FROM: Readonly<Record<NonNullable<Manifest['changeSource']>, string>> = {
+  archive: 'known from the archived WAL',
+  summaries: "known from the server's WAL summaries",
+  compare: 'found by comparing every page',
+};
+
+function changed({ totals, changeSource }: Manifest): string {
+  const { changedPages, pages, changedFiles } = totals;
+  const how = changeSource === null ? '' : `, ${KNOWN_FROM[changeSource]}`;
+  return `${changedPages} of ${pages} pages, in ${changedFiles} files${how}`;
+}
+
+/** How well a backup that shares nothing compressed; of another one the figure would say nothing. */
+function ratio({ totals, packs, id }: Manifest): string {
+  const { clusterBytes, storedBytes } = totals;
+  const sharesNothing = packs.every(({ key }) => key.includes(`/${id}/`));
+  if (storedBytes === 0 || !sharesNothing) return '';
+  return `, ${(clusterBytes / storedBytes).toFixed(1)} to 1`;
 }

@@ -7,8 +7,9 @@ export const backupCommand: Command = defineCommand({
   summary: 'back a server up',
   description:
     'Copies the cluster while it works, checks every page on the way, and waits until all WAL that the backup needs is ' +
-    'in the repository. When nobody receives the WAL, the backup receives it itself. Interrupted at any moment it ' +
-    'leaves no half backup; the next one clears away what was begun.',
+    'in the repository. An incremental or differential backup reads only pages that changed, as the archived WAL tells, ' +
+    'and restores like a full one. When nobody receives the WAL, the backup receives it itself. Interrupted at any moment it ' +
+    'leaves no half backup; the next one takes over what was copied and clears away the rest.',
   arguments: {
     server: optionalArgument({
       label: 'SERVER',
@@ -44,12 +45,13 @@ export const backupCommand: Command = defineCommand({
       parse: parseBackupName,
     }),
     rate: option({ label: 'LIMIT', help: 'read at most LIMIT, such as 50MB/s', parse: parseRate }),
-    fresh: flag('store every page again; share nothing with earlier backups'),
-    paranoid: flag('read also files that look unchanged'),
+    fresh: flag('store every page again: a full backup that shares nothing with earlier ones'),
+    paranoid: flag('read also files that look untouched since the last backup read them'),
   },
   examples: [
     { command: 'walnut backup shop', does: 'the usual' },
     { command: 'walnut backup shop --type full --jobs 4', does: 'everything, with four workers' },
+    { command: 'walnut backup shop --type differential', does: 'what changed since the last full' },
     { command: 'walnut backup shop --from stream --rate 50MB/s', does: 'gently, over the network' },
   ],
   exitCodes: [0, 1, 2, 4, 130],
