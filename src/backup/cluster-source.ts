@@ -16,6 +16,14 @@ export type FolderEntry = {
   readonly device: number;
 };
 
+/** What a folder holds. A folder may hold a million files, so each is looked at when its turn comes. */
+export type Folder = {
+  /** Unsorted. */
+  readonly names: readonly string[];
+  /** Null when it is gone. */
+  look(name: string): FolderEntry | null;
+};
+
 /** A stretch of a file to read. `path` is relative to the data directory; at most {@link RANGE_BYTES_MAX}. */
 export type FileRange = {
   readonly path: string;
@@ -42,8 +50,8 @@ export type RangeReader = {
 
 /** Lists and reads the files of one cluster, from the main thread. */
 export type ClusterSource = {
-  /** The entries of a folder, unsorted; `path` relative to the data directory, empty for itself. Null when it is gone. */
-  readFolder(path: string): Promise<FolderEntry[] | null>;
+  /** `path` relative to the data directory, empty for itself. Null when the folder is gone. */
+  readFolder(path: string): Promise<Folder | null>;
   /** What tells the file from every other and from itself after a change; null where the source cannot tell. */
   identify(entry: FolderEntry): FileIdentity;
   /** A small file as a whole, or null when it is gone. */

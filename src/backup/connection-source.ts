@@ -1,10 +1,14 @@
 import { openSession } from '../postgres/connection/open-session.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
-import { listServerFolder, readServerFile } from '../postgres/connection/file-listing.ts';
+import {
+  listServerFolder,
+  readServerFile,
+  type ServerFolderEntry,
+} from '../postgres/connection/file-listing.ts';
 import { readServerRanges } from '../postgres/connection/file-reads.ts';
 import type { ServerFacts } from '../postgres/connection/server-facts.ts';
 import type { Session } from '../postgres/connection/session.ts';
-import type { ClusterSource, FolderEntry, RangeReader } from './cluster-source.ts';
+import type { ClusterSource, Folder, FolderEntry, RangeReader } from './cluster-source.ts';
 
 /** SQL tells the time of change, but nothing that tells one file from another of the same name. */
 const NO_STAMP = { changedMs: 0, inode: 0, device: 0 };
@@ -20,18 +24,19 @@ export class ConnectionClusterSource implements ClusterSource {
   }
 
   /** SQL does not tell permissions: they are those that PostgreSQL gives to all its files. */
-  async readFolder(path: string): Promise<FolderEntry[] | null> {
+  async readFolder(path: string): Promise<Folder | null> {
     const entries = await listServerFolder(this.#session, path);
     if (entries === null) return null;
-    return entries.map(({ name, isFolder, sizeBytes, modifiedMs }) => ({
-      name,
-      kind: isFolder ? 'folder' : 'file',
-      sizeBytes,
-      mode: isFolder ? this.#folderMode : this.#folderMode & 0o660,
-      modifiedMs,
-      target: null,
-      ...NO_STAMP,
-    }));
+    const known = new Map(entries.map((entry) => [entry.name, entry]));
+    return { names: [...known.keys()], look: (name) => this.#entryOf(known.get(name)) };
+  }
+
+  #entryOf(entry: ServerFolderEntry | undefined): FolderEntry | null {
+    if (entry === undefined) return null;
+    const { name, isFolder, sizeBytes, modifiedMs } = entry;
+    const mode = isFolder ? this.#folderMode : this.#folderMode & 0o660;
+    const kind = isFolder ? 'folder' : 'file';
+    return { name, kind, sizeBytes, mode, modifiedMs, target: null, ...NO_STAMP };
   }
 
   identify(): null {

@@ -35,34 +35,34 @@ export async function commitBackup(
 }
 
 /**
- * Checked before and after: the lease is still ours, and every pack is still there. A backup stored by one who had lost
+ * Checked before and after: the lease is still ours, and every pack and map chunk is still there, also of earlier backups. A backup stored by one who had lost
  * the lease may refer to what another has just deleted, so it is withdrawn.
  */
 async function commit({ options, lease }: BackupContext, manifest: Manifest): Promise<void> {
   const { store, server } = options;
   const { id } = manifest;
-  await requirePacks(options, manifest);
+  await requireObjects(options, manifest);
   if (!(await lease.isHeld())) throw leaseLost(server, id);
   const key = await storeManifest(store, manifest, FIRST_REVISION);
   try {
     if (!(await lease.isHeld())) throw leaseLost(server, id);
-    await requirePacks(options, manifest);
+    await requireObjects(options, manifest);
   } catch (error) {
     await store.delete(key);
     throw error;
   }
 }
 
-async function requirePacks(
+async function requireObjects(
   { store }: BackupContext['options'],
   manifest: Manifest,
 ): Promise<void> {
-  for (const { key, storedBytes } of manifest.packs) {
+  for (const { key, storedBytes } of [...manifest.packs, ...manifest.chunks]) {
     const info = await store.stat(key);
     if (info === null || info.sizeBytes !== storedBytes) {
       throw new WalnutError(
         'object-missing',
-        `commit backup ${manifest.id}: pack ${key} is missing or cut`,
+        `commit backup ${manifest.id}: ${key} is missing or cut`,
         {
           hint: 'Something else changes this repository; find it, then take the backup again.',
         },

@@ -1,23 +1,17 @@
 import { closeSync, lstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type { FileIdentity } from '../repository/map-chunk.ts';
 import type {
   ClusterSource,
   FileRange,
+  Folder,
   FolderEntry,
   RangeReader,
   RangeSink,
 } from './cluster-source.ts';
 import { FileIdentifier } from './file-identity.ts';
-
-/**
- * Entries looked at before others get a turn. One by one and synchronously is four times faster than many promises:
- * 5 µs an entry, so that this many take 10 ms.
- */
-const ENTRIES_AT_ONCE = 2000;
 
 /** `local`: Walnut runs on the database host and reads the data directory itself. */
 export class LocalClusterSource implements ClusterSource {
@@ -30,17 +24,10 @@ export class LocalClusterSource implements ClusterSource {
     this.#identifier = new FileIdentifier(dataDirectory, startedMs);
   }
 
-  async readFolder(path: string): Promise<FolderEntry[] | null> {
+  async readFolder(path: string): Promise<Folder | null> {
     const folder = join(this.#root, path);
     const names = await ifPresent(async () => readdir(folder), `list ${folder}`);
-    if (names === null) return null;
-    const entries: FolderEntry[] = [];
-    for (const [index, name] of names.entries()) {
-      if (index > 0 && index % ENTRIES_AT_ONCE === 0) await setImmediate();
-      const entry = entryOf(folder, name);
-      if (entry !== null) entries.push(entry);
-    }
-    return entries;
+    return names === null ? null : { names, look: (name) => entryOf(folder, name) };
   }
 
   identify(entry: FolderEntry): FileIdentity {
@@ -65,6 +52,7 @@ export class LocalClusterSource implements ClusterSource {
   }
 }
 
+/** Synchronously: four times faster than a promise for each. */
 function entryOf(folder: string, name: string): FolderEntry | null {
   const path = `${folder}/${name}`;
   const facts = ifThere(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));

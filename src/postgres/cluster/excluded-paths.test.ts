@@ -93,12 +93,14 @@ describe('what a backup leaves out', () => {
   test.each(['base/5', 'pg_tblspc/16400/PG_18_202506291/5'])(
     'temporary relations and all but the init fork of unlogged ones in %s',
     (folder) => {
-      expect([...excludedRelations(folder, names)].toSorted()).toEqual(expected.toSorted());
+      expect(names.filter(excludedRelations(folder, names)).toSorted()).toEqual(
+        expected.toSorted(),
+      );
     },
   );
 
   test.each(['', 'pg_xact', 'log', 'base/5/sub'])('nothing by such names in %j', (folder) => {
-    expect(excludedRelations(folder, names).size).toBe(0);
+    expect(names.filter(excludedRelations(folder, names))).toEqual([]);
   });
 
   test.each(SUPPORTED_MAJORS)('nothing that a server of version %i itself sends', (major) => {

@@ -52,21 +52,26 @@ export function isExcludedName(path: string): boolean {
 }
 
 /**
- * Those of the names in one folder that belong to temporary relations, or to unlogged ones, of which only the init fork
- * is backed up. Answers nothing for a folder that holds no relations.
+ * Tells those of the names in one folder that belong to temporary relations, or to unlogged ones, of which only the init
+ * fork is backed up; none in a folder that holds no relations.
  * @param names all names in the folder: the init fork's tells that a relation is unlogged.
  */
-export function excludedRelations(folder: string, names: Iterable<string>): Set<string> {
-  const excluded = new Set<string>();
-  if (relationFolder(folder) === null) return excluded;
-  const known = new Set(names);
-  for (const name of known) {
+export function excludedRelations(
+  folder: string,
+  names: readonly string[],
+): (name: string) => boolean {
+  if (relationFolder(folder) === null) return () => false;
+  const unlogged = new Set<number>();
+  for (const name of names) {
+    if (!name.endsWith('_init')) continue;
     const relation = parseRelationName(name);
-    if (relation === null) continue;
-    const isUnlogged = relation.fork !== 'init' && known.has(`${relation.relfilenode}_init`);
-    if (relation.isTemporary || isUnlogged) excluded.add(name);
+    if (relation !== null) unlogged.add(relation.relfilenode);
   }
-  return excluded;
+  return (name) => {
+    const relation = parseRelationName(name);
+    if (relation === null) return false;
+    return relation.isTemporary || (relation.fork !== 'init' && unlogged.has(relation.relfilenode));
+  };
 }
 
 function baseName(path: string): string {
