@@ -61,7 +61,7 @@ const restored = {
   readBytes: 1,
   wal: { mode: 'fetch', firstSegment: segment, lastSegment: null, segments: 1 },
 };
-const restore = { ...restored, restoredBytes: 1, durationMs: 5 };
+const restore = { ...restored, restoredBytes: 1, keptBytes: 2, deletedFiles: 0, durationMs: 5 };
 const event = { at: time, server: 'shop' };
 
 const DOCUMENTS: [string, ZodType, Record<string, unknown>][] = [
@@ -116,7 +116,15 @@ const DOCUMENTS: [string, ZodType, Record<string, unknown>][] = [
       restoreBytes: 1,
       freeBytes: null,
       files: 1,
-      overwrites: [],
+      overwrites: ['/data'],
+      delta: {
+        found: 'cluster',
+        comparedFiles: 1,
+        comparedBytes: 2,
+        deletedFiles: 1,
+        deletedBytes: 3,
+        deletes: ['/data/base/5/16384'],
+      },
       settings: { archive_mode: 'off' },
       warnings: [],
     },

@@ -27,10 +27,28 @@ export type RestoreDocument = {
   readonly target: string;
   readonly recoveryTarget: RecoveryTargetDocument;
   readonly timeline: number;
+  /** Written. */
   readonly restoredBytes: number;
+  /** With `--delta`: found right in the target and left as it was. */
+  readonly keptBytes: number;
+  /** Read from the repository. */
   readonly readBytes: number;
+  /** With `--delta`: files, links and folders of the target that are not in the backup. */
+  readonly deletedFiles: number;
   readonly durationMs: number;
   readonly wal: RestoreWal;
+};
+
+/** What `--delta` found in the target, and does with it. */
+export type RestoreDeltaDocument = {
+  /** `unfinished`: what an interrupted restore left. */
+  readonly found: 'empty' | 'cluster' | 'unfinished';
+  readonly comparedFiles: number;
+  readonly comparedBytes: number;
+  readonly deletedFiles: number;
+  readonly deletedBytes: number;
+  /** Absolute; the first 10000. */
+  readonly deletes: readonly string[];
 };
 
 /** `restore --dry-run --json`. */
@@ -46,7 +64,10 @@ export type RestorePlanDocument = {
   readonly freeBytes: number | null;
   readonly files: number;
   readonly wal: RestoreWal;
+  /** Folders in which files may be overwritten. */
   readonly overwrites: readonly string[];
+  /** Null without `--delta`. */
+  readonly delta: RestoreDeltaDocument | null;
   readonly settings: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
 };
@@ -75,9 +96,20 @@ const restored = {
   wal: restoreWal,
 };
 
+const restoreDelta = z.strictObject({
+  found: z.enum(['empty', 'cluster', 'unfinished']),
+  comparedFiles: count,
+  comparedBytes: byteCount,
+  deletedFiles: count,
+  deletedBytes: byteCount,
+  deletes: z.array(z.string()),
+});
+
 export const restoreDocument: z.ZodType<RestoreDocument> = z.strictObject({
   ...restored,
   restoredBytes: byteCount,
+  keptBytes: byteCount,
+  deletedFiles: count,
   durationMs: count,
 });
 
@@ -88,6 +120,7 @@ export const restorePlanDocument: z.ZodType<RestorePlanDocument> = z.strictObjec
   freeBytes: byteCount.nullable(),
   files: count,
   overwrites: z.array(z.string()),
+  delta: restoreDelta.nullable(),
   settings: z.record(z.string(), z.string()),
   warnings: z.array(z.string()),
 });

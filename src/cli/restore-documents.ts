@@ -1,21 +1,35 @@
 /** The `--json` documents of `restore`, out of the engine's plan and result. */
 import type {
   RecoveryTargetDocument,
+  RestoreDeltaDocument,
   RestoreDocument,
   RestorePlanDocument,
   RestoreWal,
 } from '../api/restore-contract.ts';
 import { formatLsn } from '../postgres/lsn.ts';
+import { rootFolders } from '../restore/locations.ts';
+import type { PlannedDelta } from '../restore/plan-delta.ts';
 import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreResult } from '../restore/restore.ts';
 
+/** A document stays readable; the number of all of them stands beside the names. */
+const NAMED_DELETIONS_MAX = 10_000;
+
 export function restoreDocumentOf(result: RestoreResult): RestoreDocument {
-  const { plan, restoredBytes, readBytes, durationMs } = result;
-  return { ...commonFields(plan), restoredBytes, readBytes, durationMs };
+  const { plan, restoredBytes, keptBytes, readBytes, durationMs } = result;
+  const deletedFiles = plan.delta?.removals.count ?? 0;
+  return {
+    ...commonFields(plan),
+    restoredBytes,
+    keptBytes,
+    readBytes,
+    deletedFiles,
+    durationMs,
+  };
 }
 
 export function restorePlanDocumentOf(plan: RestorePlan): RestorePlanDocument {
-  const { content, room, settings, warnings } = plan;
+  const { content, delta, locations, room, settings, warnings } = plan;
   return {
     ...commonFields(plan),
     dryRun: true,
@@ -23,10 +37,27 @@ export function restorePlanDocumentOf(plan: RestorePlan): RestorePlanDocument {
     readBytes: content.readBytes,
     freeBytes: room.length === 0 ? null : Math.min(...room.map(({ freeBytes }) => freeBytes)),
     files: content.files,
-    // Only empty folders are accepted, so nothing is ever overwritten.
-    overwrites: [],
+    // Without a delta only empty folders are accepted.
+    overwrites: delta === null || delta.target.kind === 'empty' ? [] : rootFolders(locations),
+    delta: delta === null ? null : deltaDocumentOf(delta),
     settings: Object.fromEntries(settings.map(({ name, value }) => [name, value])),
     warnings: [...warnings],
+  };
+}
+
+function deltaDocumentOf({
+  target,
+  comparedFiles,
+  comparedBytes,
+  removals,
+}: PlannedDelta): RestoreDeltaDocument {
+  return {
+    found: target.kind,
+    comparedFiles,
+    comparedBytes,
+    deletedFiles: removals.count,
+    deletedBytes: removals.bytes,
+    deletes: removals.first(NAMED_DELETIONS_MAX).map(({ place }) => place),
   };
 }
 

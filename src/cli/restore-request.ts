@@ -19,6 +19,7 @@ export type RestoreValues = TargetValues & {
   readonly archiveMode: 'off' | 'preserve' | undefined;
   readonly set: readonly Assignment[];
   readonly owner: string | undefined;
+  readonly delta: boolean;
   readonly jobs: number | undefined;
   readonly rate: number | undefined;
 };
@@ -44,6 +45,7 @@ export function restoreRequest(
     archiveMode: values.archiveMode ?? 'off',
     settings: mapOf(values.set),
     owner: values.owner ?? null,
+    delta: values.delta,
     rateBytesPerSecond: values.rate ?? null,
     jobs: values.jobs ?? server.jobs,
   };

@@ -84,6 +84,7 @@ export function restoreRequest(stage: DemoStage, timeUs: number): RestoreRequest
     archiveMode: 'off',
     settings: new Map(),
     owner: process.geteuid?.() === 0 ? stage.user.name : null,
+    delta: false,
     rateBytesPerSecond: null,
     jobs: JOBS,
   };

@@ -4,34 +4,7 @@ import { toMajorVersion } from '../postgres/version.ts';
 import { locate } from './locations.ts';
 import { ensureOwnedFolder, makeOwnedLink } from './owned-files.ts';
 import type { RestorePlan } from './plan.ts';
-
-/**
- * Folders without which a server does not start; it makes none of them itself. Source: `subdirs` in
- * src/bin/initdb/initdb.c.
- */
-const REQUIRED_FOLDERS = [
-  'global',
-  'base',
-  'pg_wal',
-  'pg_commit_ts',
-  'pg_dynshmem',
-  'pg_notify',
-  'pg_serial',
-  'pg_snapshots',
-  'pg_subtrans',
-  'pg_twophase',
-  'pg_multixact',
-  'pg_multixact/members',
-  'pg_multixact/offsets',
-  'pg_replslot',
-  'pg_tblspc',
-  'pg_stat',
-  'pg_stat_tmp',
-  'pg_xact',
-  'pg_logical',
-  'pg_logical/snapshots',
-  'pg_logical/mappings',
-] as const;
+import { REQUIRED_FOLDERS } from './required-folders.ts';
 
 /** Makes the folders that the backup may lack because they were empty or left out, and the symbolic links. */
 export async function completeFolders(plan: RestorePlan): Promise<void> {

@@ -45,3 +45,10 @@ export function systemCodeOf(error: unknown): string {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : '';
 }
+
+/** The error for a target that does not stay as this restore found or left it. */
+export function changedMeanwhile(path: string): WalnutError {
+  return new WalnutError('failed', `restore ${path}: it changed while it was restored`, {
+    hint: 'Something else writes into the target folder: find out what, then restore again.',
+  });
+}

@@ -20,17 +20,19 @@ const LOOK_UP_TIMEOUT_MS = 10_000;
 const run = promisify(execFile);
 
 /**
- * The account that the restored files are given to: the one asked for, else the owner of the folder that holds the target.
- * Null when this process is not root: files then belong to whoever runs it.
+ * The account that the restored files are given to: the one asked for, else the owner of the folder that holds the
+ * target, or with `keep` of the cluster that stands in it. Null when this process is not root: files then belong to whoever runs it.
  * @throws WalnutError `usage` for an unknown account, or for another account than one's own without being root.
  */
 export async function resolveOwner(
   targetDirectory: string,
-  wanted: string | null,
+  { wanted, keep }: { readonly wanted: string | null; readonly keep: boolean },
 ): Promise<ResolvedOwner | null> {
   const ownUid = process.geteuid?.() ?? 0;
   if (wanted === null) {
-    return ownUid === 0 ? await ownerOfNearestFolder(targetDirectory) : null;
+    if (ownUid !== 0) return null;
+    const present = keep ? await ownerOfFolder(targetDirectory) : null;
+    return present ?? (await ownerOfNearestFolder(targetDirectory));
   }
   const owner = await lookUpAccount(wanted);
   if (ownUid === 0) return owner;
@@ -38,6 +40,13 @@ export async function resolveOwner(
   throw new WalnutError('usage', `give the restored files to ${wanted}: only root can do that`, {
     hint: 'Run the restore as root, or as that user and without --owner.',
   });
+}
+
+/** Null for root, to whom a folder belongs that an unfinished restore made. */
+async function ownerOfFolder(path: string): Promise<ResolvedOwner | null> {
+  const info = await stat(path).catch(() => null);
+  if (info === null || info.uid === 0) return null;
+  return { uid: info.uid, gid: info.gid, name: await accountName(info.uid) };
 }
 
 /** The owner of the deepest folder above `path` that exists. */

@@ -47,3 +47,11 @@ export function rootFolders(locations: Locations): string[] {
     ...(walDirectory === null ? [] : [walDirectory]),
   ];
 }
+
+/** Which of the folders a place lies in; the data directory when in none of the others. */
+export function rootOf(roots: Iterable<string>, place: string, dataDirectory: string): string {
+  for (const root of roots) {
+    if (root !== dataDirectory && place.startsWith(`${root}/`)) return root;
+  }
+  return dataDirectory;
+}

@@ -1,4 +1,4 @@
-import { chown, lchown, mkdir, open, symlink } from 'node:fs/promises';
+import { chown, lchown, mkdir, open, realpath, symlink } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
@@ -46,7 +46,7 @@ export async function ensureOwnedFolder(
   }
 }
 
-/** Makes a symbolic link that belongs to the owner, and makes it durable. */
+/** Makes a symbolic link that belongs to the owner, unless one stands there that leads to the same, and makes it durable. */
 export async function makeOwnedLink(
   path: string,
   { target, owner }: { readonly target: string; readonly owner: FileOwner | null },
@@ -56,6 +56,15 @@ export async function makeOwnedLink(
     if (owner !== null) await lchown(path, owner.uid, owner.gid);
     await syncFolder(dirname(path));
   } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST' && (await leadsTo(path, target))) return;
     throw fileFailure(error, `make link ${path} to ${target}`);
   }
+}
+
+/** Whether a symbolic link leads to a folder that exists. */
+export async function leadsTo(link: string, folder: string): Promise<boolean> {
+  const [there, wanted] = await Promise.all(
+    [link, folder].map(async (path) => await realpath(path).catch(() => null)),
+  );
+  return there !== null && there === wanted;
 }

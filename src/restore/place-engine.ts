@@ -5,9 +5,10 @@ import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { collectYoungGarbage } from './collect-garbage.ts';
 import { frameRanges, READ_BYTES_MAX, type FrameRange } from './frame-ranges.ts';
-import type { PlaceWorkerSetup } from './place-protocol.ts';
-import { readPlacements, type Placement } from './placement.ts';
+import { PLACED_BYTES, type PlaceWorkerSetup } from './place-protocol.ts';
+import { readPlacements, ZERO_PAGES, type Placement } from './placement.ts';
 import type { PlaceTask } from './placement-sorter.ts';
+import { PresentContent } from './present-content.ts';
 import { contentDiffers, TargetFiles } from './target-files.ts';
 
 /** Files named in an error; a bundle can hold thousands. */
@@ -20,34 +21,53 @@ export class PlaceEngine {
   readonly #store: ObjectStore;
   readonly #setup: PlaceWorkerSetup;
   readonly #files: TargetFiles;
-  readonly #writtenBytes: BigInt64Array;
+  readonly #placedBytes: BigInt64Array;
   readonly #startedMs: number = performance.now();
   #buffer: Buffer = Buffer.allocUnsafe(READ_BYTES_MAX);
   #index: PackIndex | null = null;
+  #present: PresentContent | null = null;
 
   constructor(store: ObjectStore, setup: PlaceWorkerSetup) {
     this.#store = store;
     this.#setup = setup;
     this.#files = new TargetFiles(setup.locations);
-    this.#writtenBytes = new BigInt64Array(setup.writtenBytes);
+    this.#placedBytes = new BigInt64Array(setup.placedBytes);
   }
 
   /** Answers the bytes read from the repository. */
   async run(task: PlaceTask): Promise<number> {
-    const byFrame = groupByFrame(readPlacements(task.placements));
-    const index = await this.#packIndex(task.pack).catch((error: unknown) => {
-      throw explainDamage(error, `pack ${task.pack}`, [...byFrame.values()].flat());
+    const placements = readPlacements(task.placements);
+    if (placements.some(({ compare }) => compare)) {
+      this.#present ??= await PresentContent.create(this.#files);
+    }
+    if (task.pack === ZERO_PAGES) {
+      this.#clear(placements);
+      return 0;
+    }
+    return await this.#placeFrames(task.pack, groupByFrame(placements));
+  }
+
+  async #placeFrames(pack: string, byFrame: Map<number, Placement[]>): Promise<number> {
+    const index = await this.#packIndex(pack).catch((error: unknown) => {
+      throw explainDamage(error, `pack ${pack}`, [...byFrame.values()].flat());
     });
-    const frames = [...byFrame.keys()]
-      .toSorted((first, second) => first - second)
-      .map((number) => frameAt(index, number, byFrame.get(number) ?? []));
+    const wanted = new Map<number, Placement[]>();
+    const frames: IndexedFrame[] = [];
+    for (const number of [...byFrame.keys()].toSorted((first, second) => first - second)) {
+      const placements = byFrame.get(number) ?? [];
+      const frame = frameAt(index, number, placements);
+      const missing = placements.flatMap((placement) => this.#missing(placement, frame));
+      if (missing.length === 0) continue;
+      frames.push(frame);
+      wanted.set(number, missing);
+    }
     let readBytes = 0;
     for (const range of frameRanges(frames)) {
-      const bytes = await this.#read(task.pack, range);
+      const bytes = await this.#read(pack, range);
       readBytes += range.length;
       for (const frame of range.frames) {
-        const placements = byFrame.get(frame.number) ?? [];
-        const plain = openFrame(bytes, range, { key: task.pack, frame, placements });
+        const placements = wanted.get(frame.number) ?? [];
+        const plain = openFrame(bytes, range, { key: pack, frame, placements });
         for (const placement of placements) this.#write(placement, plain);
       }
       collectYoungGarbage();
@@ -69,6 +89,26 @@ export class PlaceEngine {
     return bytes.subarray(0, count);
   }
 
+  /** The parts of a placement whose place does not hold them yet. */
+  #missing(placement: Placement, frame: IndexedFrame): readonly Placement[] {
+    if (!placement.compare || this.#present === null) return [placement];
+    const missing = this.#present.differing(placement, frame);
+    const missingBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#count('kept', placement.bytes - missingBytes);
+    return missing;
+  }
+
+  /** Makes zero what has to be: what stood there before, not what a new file begins with. */
+  #clear(placements: readonly Placement[]): void {
+    for (const placement of placements) {
+      for (const part of this.#present?.notZero(placement) ?? []) {
+        this.#files.write(part, Buffer.alloc(part.bytes));
+        this.#count('written', part.bytes);
+      }
+      this.#keepRate();
+    }
+  }
+
   #write(placement: Placement, plain: Uint8Array): void {
     const { frameOffset, bytes, path, fileOffset, fileBytes } = placement;
     if (frameOffset + bytes > plain.length || fileOffset + bytes > fileBytes) {
@@ -83,14 +123,19 @@ export class PlaceEngine {
       throw contentDiffers(path);
     }
     this.#files.write(placement, content);
-    Atomics.add(this.#writtenBytes, 0, BigInt(bytes));
+    this.#count('written', bytes);
+  }
+
+  #count(counter: keyof typeof PLACED_BYTES, bytes: number): void {
+    Atomics.add(this.#placedBytes, PLACED_BYTES[counter], BigInt(bytes));
   }
 
   #keepRate(): void {
     const { rateBytesPerSecond } = this.#setup;
     if (rateBytesPerSecond === null) return;
     for (;;) {
-      const dueMs = (Number(Atomics.load(this.#writtenBytes, 0)) / rateBytesPerSecond) * 1000;
+      const dueMs =
+        (Number(Atomics.load(this.#placedBytes, PLACED_BYTES.written)) / rateBytesPerSecond) * 1000;
       const aheadMs = dueMs - (performance.now() - this.#startedMs);
       if (aheadMs < 1) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(aheadMs, PAUSE_MS_MAX));

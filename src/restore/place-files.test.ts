@@ -56,6 +56,7 @@ async function placeStored(
     store,
     manifest,
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
+    keepPresent: false,
     owner: null,
     jobs: 2,
     rateBytesPerSecond: null,

@@ -10,9 +10,13 @@ export type PlaceWorkerSetup = {
   readonly owner: FileOwner | null;
   /** Bytes a second of all workers together; null for no limit. */
   readonly rateBytesPerSecond: number | null;
-  /** One 64-bit counter, shared by all workers: bytes written so far. */
-  readonly writtenBytes: SharedArrayBuffer;
+  /** 64-bit counters, shared by all workers; {@link PLACED_BYTES} says which. */
+  readonly placedBytes: SharedArrayBuffer;
 };
+
+/** Where in the shared counters what stands. */
+export const PLACED_BYTES = { written: 0, kept: 1 } as const;
+export const PLACED_BYTES_LENGTH = 16;
 
 export type WorkerAnswer =
   | { readonly kind: 'done'; readonly readBytes: number }

@@ -17,7 +17,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function placement(path: string, frame: number): Placement {
   const hash = frame % 2 === 0 ? null : new Uint8Array(32).fill(frame % 256);
-  return { path, fileBytes: 8192, frame, frameOffset: frame, fileOffset: 0, bytes: 100, hash };
+  const place = { frame, frameOffset: frame, fileOffset: 0, bytes: 100 };
+  return { path, fileBytes: 8192, ...place, hash, compare: frame % 3 === 0 };
 }
 
 describe('PlacementSorter', () => {

@@ -15,14 +15,22 @@ export type Placement = {
   readonly bytes: number;
   /** BLAKE3 of the file when this stretch is all of it; null for relations and for parts. */
   readonly hash: Uint8Array | null;
+  /** Whether the place may hold this content already, and is looked at first; false where nothing stood before. */
+  readonly compare: boolean;
 };
+
+/** In the place of a pack: pages that no extent covers, which are zero. Their frames are numbers without meaning. */
+export const ZERO_PAGES = '';
+
+const HAS_HASH = 1;
+const COMPARE = 2;
 
 /** Appends a placement; those of one stream share one `paths`. */
 export function writePlacement(into: ByteWriter, paths: PathWriter, placement: Placement): void {
   paths.write(into, placement.path);
   into.varint(placement.fileBytes).varint(placement.frame).varint(placement.frameOffset);
   into.varint(placement.fileOffset).varint(placement.bytes);
-  into.u8(placement.hash === null ? 0 : 1);
+  into.u8((placement.hash === null ? 0 : HAS_HASH) | (placement.compare ? COMPARE : 0));
   if (placement.hash !== null) into.put(placement.hash);
 }
 
@@ -32,15 +40,17 @@ export function readPlacements(bytes: Uint8Array): Placement[] {
   const paths = new PathReader();
   const placements: Placement[] = [];
   while (reader.remaining > 0) {
-    placements.push({
+    const place = {
       path: paths.read(reader),
       fileBytes: reader.varint(),
       frame: reader.varint(),
       frameOffset: reader.varint(),
       fileOffset: reader.varint(),
       bytes: reader.varint(),
-      hash: reader.u8() === 0 ? null : Uint8Array.from(reader.take(BLAKE3_BYTES)),
-    });
+    };
+    const flags = reader.u8();
+    const hash = (flags & HAS_HASH) === 0 ? null : Uint8Array.from(reader.take(BLAKE3_BYTES));
+    placements.push({ ...place, hash, compare: (flags & COMPARE) !== 0 });
   }
   return placements;
 }

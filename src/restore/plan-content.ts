@@ -2,7 +2,7 @@ import { WalnutError } from '../lib/walnut-error.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { locate, rootFolders, type Locations } from './locations.ts';
+import { locate, rootFolders, rootOf, type Locations } from './locations.ts';
 import { roomAt } from './target-folder.ts';
 
 type PlannedLink = {
@@ -78,7 +78,7 @@ export type PlannedRoom = {
   readonly freeBytes: number;
 };
 
-/** What each file system must take and can take. Throws `disk-full` when one is too small. */
+/** What each file system must take and can take; what a folder gives back counts against it. Throws `disk-full` when one is too small. */
 export async function planRoom(bytesByRoot: ReadonlyMap<string, number>): Promise<PlannedRoom[]> {
   const byDevice = new Map<number, { folders: string[]; neededBytes: number; freeBytes: number }>();
   for (const [root, bytes] of bytesByRoot) {
@@ -99,19 +99,15 @@ export async function planRoom(bytesByRoot: ReadonlyMap<string, number>): Promis
       },
     );
   }
-  return [...byDevice.values()];
+  return [...byDevice.values()].map((each) => ({
+    ...each,
+    neededBytes: Math.max(0, each.neededBytes),
+  }));
 }
 
 /** Links of tablespaces and of pg_wal have options of their own. */
 function isPlainLink(path: string): boolean {
   return path !== 'pg_wal' && !/^pg_tblspc\/[^/]+$/.test(path);
-}
-
-function rootOf(roots: Iterable<string>, place: string, dataDirectory: string): string {
-  for (const root of roots) {
-    if (root !== dataDirectory && place.startsWith(`${root}/`)) return root;
-  }
-  return dataDirectory;
 }
 
 function requireKnownLinks(

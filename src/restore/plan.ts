@@ -1,3 +1,4 @@
+import { basename, join } from 'node:path';
 import { readBackupCatalog, type BackupRecord } from '../catalog/backup-catalog.ts';
 import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
@@ -8,11 +9,14 @@ import {
   readServerRecord,
   type Incarnation,
 } from '../repository/repository.ts';
+import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { chooseBackup, type PassedOver } from './choose-backup.ts';
 import { resolveOwner, type ResolvedOwner } from './file-owner.ts';
 import type { Locations } from './locations.ts';
+import { inspectDeltaTarget, uncleanWarning, type DeltaTarget } from './delta-target.ts';
 import { planContent, planRoom, type PlannedContent, type PlannedRoom } from './plan-content.ts';
+import { planDelta, type PlannedDelta } from './plan-delta.ts';
 import { planWal, type PlannedWal } from './plan-wal.ts';
 import { recoveryOrder, type RecoveryEnd, type RecoveryOrder } from './recovery-end.ts';
 import {
@@ -22,6 +26,7 @@ import {
 } from './restore-command.ts';
 import { planLocations } from './restore-layout.ts';
 import type { RestoreRequest } from './restore-request.ts';
+import { resolvePath } from './target-folder.ts';
 import { changedSettings, restoredSettings, type ChangedSetting } from './restored-settings.ts';
 
 /** Without a source of WAL PostgreSQL still wants a command; this one says "there is no more". */
@@ -40,6 +45,8 @@ export type RestorePlan = {
   /** Null when the files keep the user who runs this process. */
   readonly owner: ResolvedOwner | null;
   readonly content: PlannedContent;
+  /** Null for a restore into an empty folder. */
+  readonly delta: PlannedDelta | null;
   readonly room: readonly PlannedRoom[];
   readonly wal: PlannedWal;
   /** The words of restore_command without its placeholders; null with `--wal copy`. */
@@ -58,7 +65,8 @@ export type PlanSources = {
 
 /**
  * Decides how to restore, and refuses what cannot end well. Reads only.
- * @throws WalnutError `no-backup`, `target-unreachable`, `target-not-empty`, `disk-full`, `usage`, `object-damaged`
+ * @throws WalnutError `no-backup`, `target-unreachable`, `target-not-empty`, `foreign-system`, `disk-full`, `usage`,
+ * `object-damaged`
  */
 export async function planRestore(
   sources: PlanSources,
@@ -72,11 +80,18 @@ export async function planRestore(
   const choice = await chooseBackup({ store, catalog, inventory, now }, request);
   const { backup, end, passedOver } = choice;
   const { manifest } = backup;
-  const locations = await planLocations(request, manifest);
-  const owner = await resolveOwner(locations.dataDirectory, request.owner);
-  const content = await planContent(store, manifest, { locations, links: request.links });
+  const present = await presentTarget(request, manifest);
+  const locations = await planLocations(request, manifest, present);
+  const { links } = request;
+  const keep = present !== null && present.kind !== 'empty';
+  const owner = await resolveOwner(locations.dataDirectory, { wanted: request.owner, keep });
+  const content = await planContent(store, manifest, { locations, links });
+  const storedWal = { inventory, fromLsn: backup.startLsn };
+  const found = { store, manifest, locations, links, storedWal, now };
+  const delta = present === null ? null : await planDelta(found, present);
   const wal = planWal(inventory, backup, { end, mode: request.wal });
-  const room = await planRoom(neededBytes(content, wal, locations));
+  const bytesByRoot = delta?.growthByRoot ?? content.bytesByRoot;
+  const room = await planRoom(neededBytes(bytesByRoot, wal, locations));
   const order = recoveryOrder({
     target: request.target,
     end,
@@ -101,9 +116,17 @@ export async function planRestore(
     locations,
     owner,
     content,
+    delta,
   };
   const plan = { ...decided, room, wal, restoreCommand, settings, changes };
   return { ...plan, warnings: warningsOf(plan) };
+}
+
+async function presentTarget(
+  { delta, targetDirectory }: RestoreRequest,
+  manifest: Manifest,
+): Promise<DeltaTarget | null> {
+  return delta ? await inspectDeltaTarget(await resolvePath(targetDirectory), manifest) : null;
 }
 
 async function incarnationOf(
@@ -145,11 +168,11 @@ function commandOf(
 }
 
 function neededBytes(
-  content: PlannedContent,
+  bytesByRoot: ReadonlyMap<string, number>,
   wal: PlannedWal,
   { walDirectory, dataDirectory }: Locations,
 ): Map<string, number> {
-  const needed = new Map(content.bytesByRoot);
+  const needed = new Map(bytesByRoot);
   const walRoot = walDirectory ?? dataDirectory;
   // With `fetch` PostgreSQL brings one segment at a time, and makes one of its own.
   const segments = wal.mode === 'copy' ? wal.segments.length + 1 : 2;
@@ -158,11 +181,12 @@ function neededBytes(
 }
 
 function warningsOf(plan: Omit<RestorePlan, 'warnings'>): string[] {
-  const { backup, passedOver, content, owner, request, locations } = plan;
+  const { backup, passedOver, content, delta, owner, request, locations } = plan;
   const warnings = passedOver.map(({ id, reason }) => `backup ${id} is passed over: ${reason}`);
   if (backup.damaged) warnings.push(damageWarning(backup));
+  warnings.push(...(delta === null ? [] : deltaWarnings(delta, locations, request)));
   for (const { path, recordedTarget, directory } of content.links) {
-    if (directory !== null) continue;
+    if (directory !== null || delta?.keptLinks.has(path) === true) continue;
     warnings.push(
       `symbolic link ${path} (to ${recordedTarget}) is not made again, and what it led to is not in the backup; ` +
         `--link ${path}=DIR makes it`,
@@ -187,6 +211,41 @@ function warningsOf(plan: Omit<RestorePlan, 'warnings'>): string[] {
   if (request.archiveMode === 'preserve') {
     warnings.push(
       'archive_mode is preserved: once promoted, the restored server runs the archive_command of the old one',
+    );
+  }
+  return warnings;
+}
+
+function deltaWarnings(
+  { target, keptLinks, removals, unstoredWal }: PlannedDelta,
+  { dataDirectory, tablespaces }: Locations,
+  { server }: RestoreRequest,
+): string[] {
+  const unclean = uncleanWarning(target);
+  const warnings = unclean === null ? [] : [unclean];
+  const { places } = unstoredWal;
+  if (places.length > 0) {
+    const files = `${places.length} ${places.length === 1 ? 'file' : 'files'}`;
+    warnings.push(
+      `pg_wal holds WAL that the repository does not have (${files}, the first ${basename(places[0] ?? '')}): it is ` +
+        `moved to ${unstoredWal.folder}, not deleted, and not replayed; to have it replayed store it first: walnut wal push ${server} FILE`,
+    );
+  }
+  for (const path of keptLinks) {
+    warnings.push(
+      `symbolic link ${path} stays as it is; what it leads to is not in the backup and is not touched`,
+    );
+  }
+  for (const [oid, directory] of target.tablespaces) {
+    if (tablespaces.some((each) => each.directory === directory)) continue;
+    warnings.push(
+      `${directory}, the folder of tablespace ${oid}, is left as it is: the restored cluster does not use it`,
+    );
+  }
+  for (const folder of ['log', 'pg_log']) {
+    if (!removals.touches(join(dataDirectory, folder))) continue;
+    warnings.push(
+      `server logs in ${folder} that are younger than the backup are deleted: copy them first if you want to read them`,
     );
   }
   return warnings;

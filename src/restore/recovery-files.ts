@@ -1,5 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
 import { CONTROL_FILE_PATH, parseControlFile } from '../postgres/cluster/control-file.ts';
 import { minimalConfiguration } from '../postgres/cluster/minimal-configuration.ts';
@@ -24,7 +24,6 @@ const STALE_FILES = [
   'recovery.done',
   'backup_label.old',
   'tablespace_map.old',
-  'postmaster.pid',
   'postmaster.opts',
 ] as const;
 const SUPERUSER_DEFAULT = 'postgres';
@@ -41,6 +40,17 @@ export async function writeRecoveryFiles(plan: RestorePlan): Promise<void> {
   if (map !== null) await writeInside(plan, 'tablespace_map', map);
   await writeInside(plan, request.standby ? 'standby.signal' : 'recovery.signal', '');
   await syncFolder(locations.dataDirectory);
+}
+
+/** The first step where a cluster stands already: from now on no server starts on it. */
+export async function removeControlFile(dataDirectory: string): Promise<void> {
+  const path = join(dataDirectory, CONTROL_FILE_PATH);
+  try {
+    await rm(path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw fileFailure(error, `remove ${path}`);
+  }
 }
 
 /** The last step: without this file no server starts on the data directory. */

@@ -1,23 +1,30 @@
 import { isAbsolute, relative } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type { Manifest } from '../repository/manifest.ts';
+import type { DeltaTarget } from './delta-target.ts';
 import type { Locations, PlacedTablespace } from './locations.ts';
 import type { RestoreRequest } from './restore-request.ts';
-import { requireFreeFolder, resolvePath } from './target-folder.ts';
+import { requireUnused } from './server-processes.ts';
+import { requireFreeFolder, requireOutsideClusters, resolvePath } from './target-folder.ts';
 
 /**
  * Decides where data directory, tablespaces and pg_wal go, and refuses folders that are in use, not empty, or inside one
  * another.
+ * @param present what a `--delta` found: its tablespaces and its WAL folder stay where they are unless told otherwise,
+ * and only what is this cluster's own may hold something.
  * @throws WalnutError `usage`, `target-not-empty`
  */
 export async function planLocations(
   request: Pick<RestoreRequest, 'targetDirectory' | 'tablespaces' | 'walDirectory'>,
   manifest: Manifest,
+  present: DeltaTarget | null = null,
 ): Promise<Locations> {
   const dataDirectory = await resolvePath(request.targetDirectory);
   const walDirectory =
-    request.walDirectory === null ? null : await resolvePath(request.walDirectory);
-  const tablespaces = await placeTablespaces(request.tablespaces, manifest);
+    request.walDirectory === null
+      ? (present?.walDirectory ?? null)
+      : await resolvePath(request.walDirectory);
+  const tablespaces = await placeTablespaces(request.tablespaces, manifest, present);
   const folders = [
     { what: 'target folder', path: dataDirectory },
     ...tablespaces.map(({ name, directory }) => ({
@@ -27,13 +34,18 @@ export async function planLocations(
     ...(walDirectory === null ? [] : [{ what: 'WAL folder', path: walDirectory }]),
   ];
   requireApart(folders);
-  for (const { what, path } of folders) await requireFreeFolder(path, what);
+  for (const { what, path } of folders) {
+    const isOwn = path === dataDirectory ? present !== null : present?.folders.has(path);
+    await (isOwn === true ? requireOutsideClusters : requireFreeFolder)(path, what);
+  }
+  if (present !== null) await requireUnused(folders.map(({ path }) => path));
   return { dataDirectory, tablespaces, walDirectory };
 }
 
 async function placeTablespaces(
   wanted: ReadonlyMap<string, string>,
   manifest: Manifest,
+  present: DeltaTarget | null,
 ): Promise<PlacedTablespace[]> {
   // The location of a tablespace that stands in the data directory itself (16 and later) is relative.
   const outside = manifest.tablespaces.filter(({ location }) => isAbsolute(location));
@@ -46,7 +58,8 @@ async function placeTablespaces(
   }
   const placed: PlacedTablespace[] = [];
   for (const { oid, name, location } of outside) {
-    const directory = wanted.get(name) ?? wanted.get(String(oid)) ?? location;
+    const directory =
+      wanted.get(name) ?? wanted.get(String(oid)) ?? present?.tablespaces.get(oid) ?? location;
     placed.push({ oid, name, directory: await resolvePath(directory) });
   }
   return placed;

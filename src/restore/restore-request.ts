@@ -32,6 +32,8 @@ export type RestoreRequest = {
   readonly settings: ReadonlyMap<string, string>;
   /** The account that gets the files; null: as `resolveOwner` says. */
   readonly owner: string | null;
+  /** Into the folders of the stopped server, or of an unfinished restore: keep what is right already. */
+  readonly delta: boolean;
   readonly rateBytesPerSecond: number | null;
   readonly jobs: number;
 };

@@ -1,16 +1,21 @@
-import { chmod, chown, rm } from 'node:fs/promises';
+import { chmod, chown } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { completeFolders } from './complete-folders.ts';
 import { copyWal } from './copy-wal.ts';
-import { locate } from './locations.ts';
+import { systemCodeOf } from './file-failure.ts';
+import { locate, rootFolders } from './locations.ts';
 import { placeFiles, type PlacedFiles } from './place-files.ts';
 import type { RestorePlan } from './plan.ts';
 import { prepareFolders } from './prepare-folders.ts';
 import type { RestoreProgress } from './progress.ts';
-import { writeControlFile, writeRecoveryFiles } from './recovery-files.ts';
-import { UNFINISHED_MARKER } from './target-folder.ts';
+import { removeControlFile, writeControlFile, writeRecoveryFiles } from './recovery-files.ts';
+import { removePlanned } from './removals.ts';
+import { requireUnused } from './server-processes.ts';
+import { lockTarget } from './target-lock.ts';
+import { moveUnstoredWal } from './unstored-wal.ts';
+import { removeMarker, UNFINISHED_MARKER, writeMarker } from './unfinished-marker.ts';
 
 export type RestoreContext = {
   readonly store: ObjectStore;
@@ -22,6 +27,8 @@ export type RestoreResult = {
   readonly plan: RestorePlan;
   /** Bytes written to data directory and tablespaces. */
   readonly restoredBytes: number;
+  /** Bytes that were found right there and left as they were. */
+  readonly keptBytes: number;
   /** Bytes read from the repository for them. */
   readonly readBytes: number;
   readonly walBytes: number;
@@ -29,14 +36,46 @@ export type RestoreResult = {
 };
 
 /**
- * Carries out a plan. Until its last step the folder holds no pg_control, so whatever interrupts the restore leaves
- * nothing that could be started by mistake; everything is durable before that step.
+ * Carries out a plan. Until its last step the folder holds no pg_control (one that stands there goes first), so whatever
+ * interrupts the restore leaves nothing that could be started by mistake; everything is durable before that step.
  */
 export async function restore(plan: RestorePlan, context: RestoreContext): Promise<RestoreResult> {
   const { progress } = context;
   const startedMs = performance.now();
   progress.phaseBegan('prepare');
-  await prepareFolders(plan.locations, `backup ${plan.backup.id} of ${plan.request.server}`);
+  await prepareFolders(plan.locations);
+  const lock = plan.delta === null ? null : await lockTarget(plan.locations.dataDirectory);
+  try {
+    await begin(plan, context);
+    const done = await placeAll(plan, context);
+    return { ...done, durationMs: Math.round(performance.now() - startedMs) };
+  } finally {
+    await lock?.release();
+  }
+}
+
+/** Marks the target; from a cluster that stands there takes first what makes it start, then what does not belong to it. */
+async function begin(
+  { backup, delta, locations, owner, request }: RestorePlan,
+  context: RestoreContext,
+): Promise<void> {
+  const { progress, signal } = context;
+  const what = `backup ${backup.id} of ${request.server}`;
+  const { systemIdentifier } = backup.manifest;
+  if (delta !== null) await requireUnused(rootFolders(locations));
+  await writeMarker(locations, { what, systemIdentifier });
+  if (delta === null) return;
+  await removeControlFile(locations.dataDirectory);
+  progress.phaseBegan('delete');
+  await moveUnstoredWal(delta.unstoredWal, owner);
+  await removePlanned(delta.removals, signal);
+}
+
+async function placeAll(
+  plan: RestorePlan,
+  context: RestoreContext,
+): Promise<Omit<RestoreResult, 'durationMs'>> {
+  const { progress } = context;
   progress.phaseBegan('place');
   const placed = await place(plan, context);
   await completeFolders(plan);
@@ -48,24 +87,25 @@ export async function restore(plan: RestorePlan, context: RestoreContext): Promi
   await settleRoots(plan);
   context.signal.throwIfAborted();
   await writeControlFile(plan);
-  await removeMarker(plan);
+  await removeMarker(plan.locations.dataDirectory);
   return {
     plan,
     restoredBytes: placed.writtenBytes,
+    keptBytes: placed.keptBytes,
     readBytes: placed.readBytes,
     walBytes,
-    durationMs: Math.round(performance.now() - startedMs),
   };
 }
 
 async function place(
-  { backup, locations, owner, request }: RestorePlan,
+  { backup, delta, locations, owner, request }: RestorePlan,
   { store, progress, signal }: RestoreContext,
 ): Promise<PlacedFiles> {
   return await placeFiles({
     store,
     manifest: backup.manifest,
     locations,
+    keepPresent: delta !== null,
     owner,
     jobs: request.jobs,
     rateBytesPerSecond: request.rateBytesPerSecond,
@@ -95,11 +135,11 @@ async function settleRoots({ locations, owner, backup }: RestorePlan): Promise<v
     if (owner !== null) await chown(root, owner.uid, owner.gid);
     await chmod(root, root === dataDirectory ? mode : 0o700);
     await syncFolder(root);
-    await syncFolder(dirname(root));
+    await syncFolder(dirname(root)).catch(exceptDenied);
   }
 }
 
-async function removeMarker({ locations }: RestorePlan): Promise<void> {
-  await rm(join(locations.dataDirectory, UNFINISHED_MARKER), { force: true });
-  await syncFolder(locations.dataDirectory);
+/** A folder above that this user cannot open is none in which this restore has made something. */
+function exceptDenied(error: unknown): void {
+  if (systemCodeOf(error) !== 'EACCES') throw error;
 }

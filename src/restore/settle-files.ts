@@ -11,13 +11,12 @@ import {
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { Blake3 } from '../lib/hashing.ts';
-import { WalnutError } from '../lib/walnut-error.ts';
 import { readMapChunk } from '../repository/backup-map.ts';
 import type { FileEntry, RelationEntry } from '../repository/map-chunk.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { FileOwner } from './file-owner.ts';
-import { fileFailure } from './file-failure.ts';
+import { changedMeanwhile, fileFailure } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
 import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
 import { contentDiffers } from './target-files.ts';
@@ -29,6 +28,9 @@ import { contentDiffers } from './target-files.ts';
 const BATCH_FILES = 200;
 const READ_BACK_BYTES: number = 1024 * 1024;
 const PERMISSION_BITS = 0o777;
+const MODE_BITS = 0o7777;
+/** The map holds whole milliseconds, cut off. */
+const TIME_TOLERANCE_MS = 1;
 
 const { O_NOFOLLOW, O_RDONLY } = constants;
 const syncDescriptor = promisify(fsync);
@@ -88,13 +90,19 @@ async function settleContent(
   descriptor: number,
   { owner, signal }: SettleOptions,
 ): Promise<void> {
-  if (fstatSync(descriptor).size !== file.sizeBytes) throw changedMeanwhile(file.path);
+  const info = fstatSync(descriptor);
+  if (info.size !== file.sizeBytes) throw changedMeanwhile(file.path);
   if (file.kind === 'file' && file.extents.length > 0 && !isWholeInOneExtent(file)) {
     await checkContent(descriptor, file, signal);
   }
-  if (owner !== null) fchownSync(descriptor, owner.uid, owner.gid);
-  fchmodSync(descriptor, file.mode & PERMISSION_BITS);
-  futimesSync(descriptor, file.modifiedMs / 1000, file.modifiedMs / 1000);
+  // What is as it shall be is not touched: a kept file keeps its times too.
+  const isOwned = owner === null || (info.uid === owner.uid && info.gid === owner.gid);
+  if (!isOwned) fchownSync(descriptor, owner.uid, owner.gid);
+  const mode = file.mode & PERMISSION_BITS;
+  if ((info.mode & MODE_BITS) !== mode) fchmodSync(descriptor, mode);
+  if (Math.abs(info.mtimeMs - file.modifiedMs) > TIME_TOLERANCE_MS) {
+    futimesSync(descriptor, file.modifiedMs / 1000, file.modifiedMs / 1000);
+  }
 }
 
 async function checkContent(
@@ -112,10 +120,4 @@ async function checkContent(
     at += bytesRead;
   }
   if (!hash.digest().equals(file.hash)) throw contentDiffers(file.path);
-}
-
-function changedMeanwhile(path: string): WalnutError {
-  return new WalnutError('failed', `restore ${path}: its size changed while it was restored`, {
-    hint: 'Something else writes into the target folder: remove it and restore again.',
-  });
 }

@@ -1,7 +1,15 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { assert } from '../lib/assert.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import { fileFailure } from './file-failure.ts';
+import { fileFailure, systemCodeOf } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
 import type { Placement } from './placement.ts';
 
@@ -29,6 +37,24 @@ export class TargetFiles {
       writeFully(descriptor, content, placement.fileOffset);
     } catch (error) {
       throw fileFailure(error, `write ${locate(this.#locations, placement.path)}`);
+    }
+  }
+
+  /**
+   * Reads the file of a placement from `fileOffset` on; answers whether it filled `into`. What the disk cannot read is
+   * as good as other content: writing the place anew may mend it.
+   */
+  read(
+    placement: Pick<Placement, 'path' | 'fileBytes'>,
+    fileOffset: number,
+    into: Uint8Array,
+  ): boolean {
+    try {
+      const descriptor = this.#descriptor(placement.path, placement.fileBytes);
+      return readFully(descriptor, into, fileOffset);
+    } catch (error) {
+      if (systemCodeOf(error) === 'EIO') return false;
+      throw fileFailure(error, `read ${locate(this.#locations, placement.path)}`);
     }
   }
 
@@ -76,6 +102,16 @@ export function contentDiffers(path: string): WalnutError {
       details: { files: [path] },
     },
   );
+}
+
+function readFully(descriptor: number, into: Uint8Array, position: number): boolean {
+  let done = 0;
+  while (done < into.length) {
+    const count = readSync(descriptor, into, done, into.length - done, position + done);
+    if (count === 0) return false;
+    done += count;
+  }
+  return true;
 }
 
 function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {

@@ -8,7 +8,8 @@ import { exampleManifest } from '../../test/support/stored-backup.ts';
 import { planRoom } from './plan-content.ts';
 import { prepareFolders } from './prepare-folders.ts';
 import { planLocations } from './restore-layout.ts';
-import { requireFreeFolder, UNFINISHED_MARKER } from './target-folder.ts';
+import { requireFreeFolder } from './target-folder.ts';
+import { UNFINISHED_MARKER, writeMarker } from './unfinished-marker.ts';
 
 let folder: string;
 
@@ -44,8 +45,15 @@ describe('a target folder', () => {
   test('of a running server is refused as such; a lock file of a dead one is only content', async () => {
     const lockFile = join(folder, 'data/postmaster.pid');
     await mkdir(join(folder, 'data'));
-    await writeFile(lockFile, `${process.pid}\n/data\n`);
+    const server = spawn('sleep', ['60'], { cwd: join(folder, 'data') });
+    await once(server, 'spawn');
+    await writeFile(lockFile, `${server.pid}\n/data\n`);
     await expect(check()).rejects.toThrow('a PostgreSQL server runs there');
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+    // After a restart of the host another program may have the number.
+    await writeFile(lockFile, `${process.pid}\n/data\n`);
+    await expect(check()).rejects.toThrow('is not empty (postmaster.pid)');
     const dead = spawn('true');
     await once(dead, 'exit');
     await writeFile(lockFile, `${dead.pid}\n/data\n`);
@@ -64,7 +72,9 @@ describe('a target folder', () => {
     const dataDirectory = join(folder, 'data');
     const directory = join(folder, "with space and 'quote'");
     const tablespaces = [{ oid: 1, name: 'x', directory }];
-    await prepareFolders({ dataDirectory, tablespaces, walDirectory: null }, 'a backup');
+    const locations = { dataDirectory, tablespaces, walDirectory: null };
+    await prepareFolders(locations);
+    await writeMarker(locations, { what: 'a backup', systemIdentifier: '7' });
     await expect(check()).rejects.toMatchObject({
       code: 'target-not-empty',
       details: { folders: [dataDirectory, directory] },

@@ -1,14 +1,13 @@
-import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
+import { requireStopped } from './server-processes.ts';
 import { shellQuote } from './shell-quote.ts';
-
-/** Stands in a data directory from the first written file until the last one is durable. */
-export const UNFINISHED_MARKER = 'walnut-restore-unfinished';
+import { readMarker, type UnfinishedRestore } from './unfinished-marker.ts';
 
 /** Made by the file system itself; not content. */
-const NO_CONTENT: ReadonlySet<string> = new Set(['lost+found']);
+export const NO_CONTENT: ReadonlySet<string> = new Set(['lost+found']);
 /** Names in a refusal. */
 const NAMED_ENTRIES_MAX = 5;
 
@@ -23,18 +22,6 @@ export async function requireFreeFolder(path: string, what: string): Promise<voi
   const entries = await entriesOf(path);
   if (entries !== null) await requireEmpty(path, what, entries);
   await requireOutsideClusters(path, what);
-}
-
-/** Whether a server runs on this data directory: its lock file names a live process. */
-async function isServerRunning(dataDirectory: string): Promise<boolean> {
-  const text = await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8').catch(() => '');
-  const pid = Number(/^-?(\d+)/.exec(text)?.[1] ?? 0);
-  if (pid === 0) return false;
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return systemCodeOf(error) === 'EPERM';
-  }
 }
 
 /** The path with all its symbolic links followed as far as it exists. */
@@ -66,7 +53,8 @@ export async function roomAt(path: string): Promise<FileSystemRoom> {
   }
 }
 
-async function entriesOf(path: string): Promise<string[] | null> {
+/** The names in a folder; null when there is none. */
+export async function entriesOf(path: string): Promise<string[] | null> {
   try {
     return (await readdir(path)).filter((name) => !NO_CONTENT.has(name));
   } catch (error) {
@@ -82,16 +70,9 @@ async function entriesOf(path: string): Promise<string[] | null> {
 
 async function requireEmpty(path: string, what: string, entries: readonly string[]): Promise<void> {
   if (entries.length === 0) return;
-  if (await isServerRunning(path)) {
-    throw new WalnutError(
-      'target-not-empty',
-      `restore into ${path}: a PostgreSQL server runs there`,
-      {
-        hint: 'Restore into another folder; a running server is never touched.',
-      },
-    );
-  }
-  if (entries.includes(UNFINISHED_MARKER)) throw await unfinished(path);
+  await requireStopped(path);
+  const marker = await readMarker(path);
+  if (marker !== null) throw unfinished(path, marker);
   const shown = entries.toSorted().slice(0, NAMED_ENTRIES_MAX).join(', ');
   const more = entries.length > NAMED_ENTRIES_MAX ? ', …' : '';
   throw new WalnutError(
@@ -100,27 +81,30 @@ async function requireEmpty(path: string, what: string, entries: readonly string
     {
       hint: what.startsWith('folder of tablespace')
         ? 'Put the tablespace elsewhere with --tablespace NAME=DIR, or empty the folder when nothing uses it any more.'
-        : 'Name a folder that is empty or does not exist yet.',
+        : entries.includes('PG_VERSION')
+          ? 'Name a folder that is empty or does not exist yet; or add --delta, where this is the stopped server itself.'
+          : 'Name a folder that is empty or does not exist yet.',
       details: { path },
     },
   );
 }
 
-async function unfinished(path: string): Promise<WalnutError> {
-  const text = await readFile(join(path, UNFINISHED_MARKER), 'utf8').catch(() => '');
-  const folders = [path, ...text.split('\n').filter((line) => line.startsWith('/'))];
-  const unique = [...new Set(folders)];
+function unfinished(path: string, marker: UnfinishedRestore): WalnutError {
+  const folders = [...new Set([path, ...marker.folders])];
   return new WalnutError(
     'target-not-empty',
     `restore into ${path}: an earlier restore into it was not finished`,
     {
-      hint: `It cannot be started or continued. Remove it, then restore again: rm -rf ${unique.map(shellQuote).join(' ')}`,
-      details: { path, folders: unique },
+      hint:
+        'It cannot be started. Go on with --delta, which keeps what is right already; or remove it, then restore again: ' +
+        `rm -rf ${folders.map(shellQuote).join(' ')}`,
+      details: { path, folders },
     },
   );
 }
 
-async function requireOutsideClusters(path: string, what: string): Promise<void> {
+/** Refuses a folder inside another cluster. */
+export async function requireOutsideClusters(path: string, what: string): Promise<void> {
   for (let folder = dirname(path); dirname(folder) !== folder; folder = dirname(folder)) {
     const names = await readdir(folder).catch((): string[] => []);
     const owner = names.includes('PG_VERSION')

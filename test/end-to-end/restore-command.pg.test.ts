@@ -1,5 +1,5 @@
 /** `walnut restore` as a person types it: WAL fetched by the shim that it wrote, JSON documents, next steps. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { restoreDocument, restorePlanDocument } from '../../src/api/restore-contract.ts';
@@ -141,9 +141,28 @@ describe('walnut restore', () => {
     expect(result.json()).toMatchObject({ error: { code: 'target-not-empty' } });
   });
 
-  test('--delta is refused by name', async () => {
-    const { words } = into('delta');
-    const result = await walnut(...words, '--delta', '--json');
-    expect(result.json()).toMatchObject({ error: { message: expect.stringContaining('--delta') } });
+  test('in place as root, what is written belongs to the owner of the directory', async () => {
+    if (!isRoot()) return;
+    const { folder, words } = into('latest');
+    const { uid } = await stat(folder);
+    const options = { config, asUser: 'self' } as const;
+    const result = await runWalnut([...words, '--delta', '--json'], options);
+    expect(result).toMatchObject({ exitCode: 0 });
+    const { keptBytes, restoredBytes } = restoreDocument.parse(result.json());
+    expect(keptBytes).toBeGreaterThan(restoredBytes);
+    for (const path of [
+      '.',
+      'PG_VERSION',
+      'global/pg_control',
+      'pg_wal',
+      'base',
+      'recovery.signal',
+    ]) {
+      expect((await stat(join(folder, path))).uid).toBe(uid);
+    }
+    await using restored = await adoptCluster({ major: 18, dataFolder: folder });
+    await restored.server.start();
+    while ((await restored.value('select pg_is_in_recovery()')) === 'true') await sleep(50);
+    expect(contentDifferences(content, await contentOf(restored))).toEqual([]);
   });
 });

@@ -185,6 +185,7 @@ describe.each(versions([18], [13, 18]))('restoring a cluster of PostgreSQL %i', 
         archiveMode: 'off',
         settings: new Map(),
         owner: null,
+        delta: false,
         rateBytesPerSecond: null,
         jobs: 2,
         ...wish,
@@ -292,8 +293,21 @@ describe.each(versions([18], [13, 18]))('restoring a cluster of PostgreSQL %i', 
       code: 'target-not-empty',
       hint: expect.stringMatching(/rm -rf .*data .*fast/),
     });
-    await rm(dirname(dataDirectory), { recursive: true });
-    expect((await plan('interrupted')).backup.id).toBe(backups[1]);
+    const { restored, result } = await restoreTo('interrupted', { delta: true });
+    await using _ = restored;
+    expect(result.plan.delta?.target.kind).toBe('unfinished');
+    await waitUntilPrimary(restored);
+    expect(contentDifferences(await contentOf(cluster), await contentOf(restored))).toEqual([]);
+  });
+
+  test('an interrupted restore is made anew where it was removed', async () => {
+    const planned = await plan('removed', { rateBytesPerSecond: 2_000_000 });
+    const signal = AbortSignal.timeout(500);
+    await expect(restore(planned, { store, progress: SILENT_PROGRESS, signal })).rejects.toThrow(
+      'timeout',
+    );
+    await rm(dirname(planned.locations.dataDirectory), { recursive: true });
+    expect((await plan('removed')).backup.id).toBe(backups[1]);
   });
 
   test('an unknown timeline and an unknown backup are refused by name', async () => {

@@ -1,5 +1,6 @@
 /** Builds a small stored backup with the repository's own writers, for tests that need one without a server. */
 import { blake3 } from '../../src/lib/hashing.ts';
+import { xxh64 } from '../../src/postgres/cluster/page-hash.ts';
 import { BackupMapWriter } from '../../src/repository/backup-map.ts';
 import type { BackupId } from '../../src/repository/backup-id.ts';
 import { PAGE_BYTES } from '../../src/repository/frame.ts';
@@ -22,6 +23,8 @@ export type StoredBackupOptions = {
   /** Entries that hold no content, and hostile ones. */
   readonly entries?: readonly MapEntry[];
   readonly manifest?: Partial<Manifest>;
+  /** Whether the pack's index holds the hashes of pages; without them packs of equal shape are equally long. */
+  readonly hashPages?: boolean;
   /** Bytes of a `file` per frame. */
   readonly frameBytes?: number;
 };
@@ -56,7 +59,7 @@ export async function storeBackup(options: StoredBackupOptions): Promise<Manifes
 async function storeFile(
   pack: PackWriter,
   { path, content, kind = 'file', mode = 0o600 }: StoredFile,
-  { frameBytes = 256 * 1024 }: StoredBackupOptions,
+  { frameBytes = 256 * 1024, hashPages = false }: StoredBackupOptions,
 ): Promise<MapEntry> {
   const sizeBytes = content.length;
   const facts = { path, mode, sizeBytes, modifiedMs: MODIFIED_MS, identity: null };
@@ -75,11 +78,21 @@ async function storeFile(
   for (const [firstBlock, pages] of runsOfPages(content)) {
     const plain = content.subarray(firstBlock * PAGE_BYTES, (firstBlock + pages) * PAGE_BYTES);
     const run = { kind: 'pages' as const, path, from: firstBlock, length: pages };
-    const pageHashes = new Uint8Array(pages * 8);
+    const pageHashes = hashPages ? hashesOf(plain) : new Uint8Array(pages * 8);
     const frame = await pack.add({ plain, runs: [run], pageCount: pages, pageHashes });
     extents.push({ firstBlock, pages, pack: pack.key, frame, position: 0 });
   }
   return { ...facts, kind, extents };
+}
+
+/** As the page scanner makes them. */
+export function hashesOf(pages: Uint8Array): Buffer {
+  const hashes = Buffer.alloc((pages.length / PAGE_BYTES) * 8);
+  for (let page = 0; page * PAGE_BYTES < pages.length; page += 1) {
+    const hash = xxh64(pages.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES));
+    hashes.writeBigUInt64LE(hash, page * 8);
+  }
+  return hashes;
 }
 
 /** Runs of at most 32 pages that are not zero: first block and length. */

@@ -40,6 +40,9 @@ export const restoreCommand: Command = defineCommand({
     'backup, WAL that does not reach the target, a folder with content, too little space. Then it writes the files, ' +
     'checked and fsynced, and the recovery settings; pg_ctl start does the rest. Without a target the server is brought ' +
     'to the latest moment and promoted; with one it pauses there, readable, until you promote it.\n\n' +
+    'With --delta the folder may be the data directory of the stopped server itself, or what an interrupted restore left. ' +
+    'Its files are compared with the backup by hash, only pages that differ are read and written, and what is not in the ' +
+    'backup is deleted by name, the old WAL among it. Until the last step no server starts there.\n\n' +
     'A time without an offset is taken in your zone.',
   arguments: {
     server: optionalArgument({
@@ -107,7 +110,7 @@ export const restoreCommand: Command = defineCommand({
     }),
     owner: option({
       label: 'USER',
-      help: "as root: whose the files will be (default: the owner of DIR's parent)",
+      help: "as root: whose the files will be (default: the owner of DIR's parent; with --delta, of DIR)",
     }),
     jobs: option({
       label: 'N',
@@ -115,7 +118,9 @@ export const restoreCommand: Command = defineCommand({
       parse: parseJobs,
     }),
     rate: option({ label: 'LIMIT', help: 'write at most LIMIT, such as 50MB/s', parse: parseRate }),
-    delta: flag("into a stopped cluster's directory: keep the files' pages that are already right"),
+    delta: flag(
+      "into the stopped server's own directory: keep what is right, compared by hash; write what differs; delete the rest",
+    ),
     dryRun: flag('print the plan and change nothing'),
   },
   examples: [
@@ -127,6 +132,10 @@ export const restoreCommand: Command = defineCommand({
     {
       command: 'walnut restore shop --target /srv/restored --to-name before_migration --dry-run',
       does: 'see the plan first',
+    },
+    {
+      command: 'walnut restore shop --target /var/lib/postgresql/18/main --delta --dry-run',
+      does: 'see what would be kept, written and deleted in place',
     },
   ],
   exitCodes: [0, 1, 2, 130],
@@ -142,7 +151,6 @@ export const restoreCommand: Command = defineCommand({
     }
   },
   run: async (values, context) => {
-    if (values.delta) throw deltaNotBuilt();
     const server = await context.resolveServer(values.server);
     const { path: configPath } = await context.loadConfiguration();
     const { planRestore } = await import('../../restore/plan.ts');
@@ -185,15 +193,10 @@ async function runRestore(
 
 const PHASE_LABELS: Readonly<Record<RestorePhase, string>> = {
   prepare: 'preparing folders',
+  delete: 'deleting what does not belong',
   place: 'restoring',
   settle: 'checking and syncing',
   wal: 'laying WAL',
   configure: 'writing recovery settings',
   finish: 'finishing',
 };
-
-function deltaNotBuilt(): WalnutError {
-  return new WalnutError('unsupported', 'restore with --delta: not built yet', {
-    hint: 'Restore into an empty folder, then put it in the place of the old one.',
-  });
-}

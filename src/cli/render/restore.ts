@@ -1,12 +1,16 @@
 import { formatLsn } from '../../postgres/lsn.ts';
 import { postgresTimeToDate } from '../../postgres/wal/postgres-time.ts';
 import type { RestorePlan } from '../../restore/plan.ts';
+import type { Removals } from '../../restore/removals.ts';
 import type { RestoreResult } from '../../restore/restore.ts';
 import { shellQuote } from '../../restore/shell-quote.ts';
 import { describeTarget } from '../../restore/target.ts';
 import { targetValueOf } from '../restore-documents.ts';
 import { renderFields } from './table.ts';
 import { renderBytes, renderDuration, renderRate, renderTime } from './units.ts';
+
+/** Names of what is deleted, in the plan for people. */
+const NAMED_DELETIONS_MAX = 40;
 
 /** The plan for people: `--dry-run` prints it, and a restore before it begins. */
 export function renderRestorePlan(plan: RestorePlan): string {
@@ -31,11 +35,12 @@ export function renderRestorePlan(plan: RestorePlan): string {
       `${renderBytes(neededBytes)} needed of ${renderBytes(freeBytes)} free for ${folders.join(', ')}`,
     ]),
     ['WAL', renderWal(plan)],
-    ['overwrites', 'nothing: the folder is empty or new'],
+    ...renderOverwrites(plan),
     ...(owner === null ? [] : ([['owner', owner.name]] as [string, string][])),
   ];
   const settings = plan.settings.map(({ name, value }) => `  ${name} = '${value}'`).join('\n');
   const parts = [renderFields(fields), `Appended to postgresql.auto.conf:\n${settings}`];
+  if (plan.delta !== null) parts.push(...renderDeletions(plan.delta.removals));
   if (wal.mode === 'copy') parts.push(`Laid into pg_wal: ${wal.segments.length} segments.`);
   return [...parts, ...renderWarnings(plan)].join('\n\n');
 }
@@ -43,12 +48,42 @@ export function renderRestorePlan(plan: RestorePlan): string {
 /** What was done, and the commands to go on. */
 export function renderRestored({ plan, ...result }: RestoreResult): string {
   const { request, backup, locations } = plan;
-  const { restoredBytes, readBytes, durationMs } = result;
+  const { restoredBytes, keptBytes, readBytes, durationMs } = result;
   const rate = renderRate((restoredBytes / Math.max(durationMs, 1)) * 1000);
   const done =
     `Restored ${request.server} from backup ${backup.id} into ${locations.dataDirectory}: ` +
-    `${renderBytes(restoredBytes)} in ${renderDuration(durationMs)} (${rate}), ${renderBytes(readBytes)} read.`;
+    `${renderBytes(restoredBytes)} in ${renderDuration(durationMs)} (${rate}), ${renderBytes(readBytes)} read` +
+    (plan.delta === null
+      ? '.'
+      : `; ${renderBytes(keptBytes)} were right already, ${plan.delta.removals.count} names deleted.`);
   return [done, ...renderWarnings(plan), renderNextSteps(plan), ...renderUndo(plan)].join('\n\n');
+}
+
+function renderOverwrites({ delta }: RestorePlan): [string, string][] {
+  if (delta === null || delta.target.kind === 'empty') {
+    return [['overwrites', 'nothing: the folder is empty or new']];
+  }
+  const { comparedFiles, comparedBytes, removals, target } = delta;
+  const found = target.kind === 'cluster' ? 'the stopped cluster' : 'an unfinished restore';
+  return [
+    [
+      'overwrites',
+      `${found}: ${renderBytes(comparedBytes)} in ${comparedFiles} files are compared, what differs is written`,
+    ],
+    [
+      'deletes',
+      removals.count === 0 ? 'nothing' : `${removals.count} names, ${renderBytes(removals.bytes)}`,
+    ],
+  ];
+}
+
+function renderDeletions(removals: Removals): string[] {
+  if (removals.count === 0) return [];
+  const named = removals.first(NAMED_DELETIONS_MAX);
+  const lines = named.map(({ place, kind }) => `  ${place}${kind === 'folder' ? '/' : ''}`);
+  const more = removals.count - named.length;
+  if (more > 0) lines.push(`  and ${more} more: --json has them`);
+  return [`Deleted, since the backup does not have it:\n${lines.join('\n')}`];
 }
 
 function renderEnd({ request, end, order, settings }: RestorePlan): string {
