@@ -14,6 +14,7 @@ import { walKeys, type IncarnationName } from '../repository/layout.ts';
 import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
 import { readWalObject } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { readExpiredWal } from './expired-wal.ts';
 import { mergeRanges, missingBetween, subtractRanges } from './lsn-ranges.ts';
 import { measureParts, type OpenSegment, type OpenSegmentPart } from './open-segment.ts';
 import { parseWalKey, type WalKey } from './wal-key.ts';
@@ -43,6 +44,8 @@ export type TimelineInventory = {
   readonly changes: readonly StoredIndex[];
   /** Ranges that the server no longer had when they were asked for. */
   readonly recordedGaps: readonly LsnRange[];
+  /** Ranges that retention has given up; whether or not a segment of them still lies there, it counts as gone. */
+  readonly expired: readonly LsnRange[];
   /** How many segments are stored whole. */
   readonly segments: number;
   /** All objects of the timeline's folder. */
@@ -74,11 +77,13 @@ export async function readWalInventory(store: ObjectStore, scope: WalScope): Pro
   }
   const base = { ...scope, name, segmentBytes };
   const { histories, damaged } = await readHistories(store, { scope, name, ids: historyIds });
+  const expired = await readExpiredWal(store, { server: scope.server, incarnation: name });
   const timelines = new Map<TimelineId, TimelineInventory>();
   for (const timeline of [...found.keys()].toSorted((first, second) => first - second)) {
     const objects = found.get(timeline) ?? emptyFound();
     const begin = histories.get(timeline)?.ancestors.at(-1)?.end ?? toLsn(0n);
-    const place = { timeline, begin, segmentBytes };
+    const own = expired.filter((range) => range.timeline === timeline);
+    const place = { timeline, begin, segmentBytes, expired: own };
     timelines.set(timeline, await describeTimeline(store, place, objects));
   }
   return { ...base, timelines, histories, damaged };
@@ -111,13 +116,59 @@ export function historyOf(inventory: WalInventory, timeline: TimelineId): Timeli
   );
 }
 
-/** Missing WAL between what is stored, per timeline, in order; recorded gaps included. */
+/** Missing WAL between what is stored, per timeline, in order; recorded gaps included, what retention took is not. */
 export function gapsOf(inventory: WalInventory): LsnRange[] {
   return [...inventory.timelines.values()].flatMap((stored) => {
     const known = subtractRanges(stored.recordedGaps, stored.ranges);
     const handedOver = gapBeforeSwitch(inventory, stored);
-    return mergeRanges([...missingBetween(stored.ranges), ...known, ...handedOver]);
+    const missing = mergeRanges([...missingBetween(stored.ranges), ...known, ...handedOver]);
+    return subtractRanges(missing, stored.expired);
   });
+}
+
+/** What retention took from between what is stored, per timeline, in order. */
+export function plannedGapsOf(inventory: WalInventory): LsnRange[] {
+  return [...inventory.timelines.values()].flatMap((stored) => {
+    const between = missingBetween(stored.ranges);
+    return subtractRanges(between, subtractRanges(between, stored.expired));
+  });
+}
+
+/** The inventory as it will be once these ranges, too, have been given up. */
+export function withoutWal(inventory: WalInventory, ranges: readonly LsnRange[]): WalInventory {
+  const timelines = new Map<TimelineId, TimelineInventory>();
+  for (const [timeline, stored] of inventory.timelines) {
+    const own = ranges.filter((range) => range.timeline === timeline);
+    const expired = mergeRanges([...stored.expired, ...own]);
+    const place = { ...placeOf(inventory, timeline), expired };
+    const runs = stored.runs.flatMap((run) => runsOf(numbersIn(run).filter(isLeft(place))));
+    const open = stored.open.filter(({ number }) => isLeft(place)(number));
+    timelines.set(timeline, {
+      ...stored,
+      runs,
+      open,
+      expired,
+      ranges: rangesOf(place, runs, open),
+    });
+  }
+  return { ...inventory, timelines };
+}
+
+function placeOf({ histories, segmentBytes }: WalInventory, timeline: TimelineId): TimelinePlace {
+  const begin = histories.get(timeline)?.ancestors.at(-1)?.end ?? toLsn(0n);
+  return { timeline, begin, segmentBytes, expired: [] };
+}
+
+function numbersIn({ first, last }: SegmentRun): bigint[] {
+  return Array.from({ length: Number(last - first) + 1 }, (_, index) => first + BigInt(index));
+}
+
+/** Whether retention has left a segment. */
+function isLeft({ segmentBytes, expired }: TimelinePlace): (number: bigint) => boolean {
+  return (number) => {
+    const start = segmentStart(number, segmentBytes);
+    return !expired.some((range) => range.start <= start && start < range.end);
+  };
 }
 
 /** Whether the timeline's segment is stored whole. */
@@ -178,6 +229,8 @@ type TimelinePlace = {
   /** Where the timeline branched off; 0 for the first. */
   readonly begin: Lsn;
   readonly segmentBytes: number;
+  /** What retention has given up. */
+  readonly expired: readonly LsnRange[];
 };
 
 async function describeTimeline(
@@ -185,7 +238,8 @@ async function describeTimeline(
   place: TimelinePlace,
   found: Found,
 ): Promise<TimelineInventory> {
-  const { timeline, segmentBytes } = place;
+  const { timeline, segmentBytes, expired } = place;
+  const isThere = isLeft(place);
   const numbers: bigint[] = [];
   const parts = new Map<bigint, FoundObject[]>();
   const indexes: StoredIndex[] = [];
@@ -193,11 +247,13 @@ async function describeTimeline(
   const recordedGaps: LsnRange[] = [];
   for (const object of found.objects) {
     const { parsed, key } = object;
-    if (parsed.kind === 'segment') numbers.push(parsed.number);
-    else if (parsed.kind === 'index') indexes.push({ ...parsed, key });
+    if (parsed.kind === 'segment') {
+      if (isThere(parsed.number)) numbers.push(parsed.number);
+    } else if (parsed.kind === 'index') indexes.push({ ...parsed, key });
     else if (parsed.kind === 'changes') changes.push({ ...parsed, key });
     else if (parsed.kind === 'gap') recordedGaps.push(parsed);
-    else parts.set(parsed.number, [...(parts.get(parsed.number) ?? []), object]);
+    else if (isThere(parsed.number))
+      parts.set(parsed.number, [...(parts.get(parsed.number) ?? []), object]);
   }
   const runs = runsOf(numbers);
   const whole = new Set(numbers);
@@ -215,6 +271,7 @@ async function describeTimeline(
     indexes: indexes.toSorted((first, second) => (first.first < second.first ? -1 : 1)),
     changes: changes.toSorted((first, second) => (first.first < second.first ? -1 : 1)),
     recordedGaps,
+    expired,
     segments: numbers.length,
     storedBytes: found.storedBytes,
   };
