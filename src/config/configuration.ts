@@ -19,7 +19,9 @@ export type RetentionConfiguration = {
     readonly daily: number | null;
     readonly weekly: number | null;
     readonly monthly: number | null;
+    readonly yearly: number | null;
   };
+  readonly minimumRedundancy: number;
 };
 
 /** Cron expressions by job. */
@@ -51,7 +53,7 @@ export type ServerConfiguration = {
   readonly walTimeoutMs: number;
   /** How long a backup waits for the checkpoint that begins it. */
   readonly checkpointTimeoutMs: number;
-  readonly retention: RetentionConfiguration | null;
+  readonly retention: RetentionConfiguration;
   readonly schedule: ScheduleConfiguration | null;
 };
 

@@ -63,7 +63,11 @@ describe('loadConfiguration', () => {
       rateBytesPerSecond: null,
       pieceIntervalMs: 2000,
       walTimeoutMs: 600_000,
-      retention: null,
+      retention: {
+        windowMs: null,
+        keep: { full: null, daily: null, weekly: null, monthly: null, yearly: null },
+        minimumRedundancy: 1,
+      },
       schedule: null,
     });
     expect(inactive).toEqual([]);
@@ -75,24 +79,24 @@ describe('loadConfiguration', () => {
 listen = "127.0.0.1:8432"
 [server.shop.schedule]
 full = "0 2 * * 0"
+`);
+    expect(servers.get('shop')).toMatchObject({ schedule: { full: '0 2 * * 0' } });
+    expect(inactive.map(({ key }) => key)).toEqual(['daemon.listen', 'server.shop.schedule.full']);
+  });
+
+  test('reads the retention policy of a server', () => {
+    const { servers, inactive } = load(`${MINIMAL}
 [server.shop.retention]
 window = "14 days"
-keep = { full = 2, daily = 7 }
+keep = { full = 2, daily = 7, yearly = 3 }
+minimum_redundancy = 2
 `);
-    expect(servers.get('shop')).toMatchObject({
-      schedule: { full: '0 2 * * 0' },
-      retention: {
-        windowMs: 14 * 86_400_000,
-        keep: { full: 2, daily: 7, weekly: null, monthly: null },
-      },
+    expect(servers.get('shop')?.retention).toEqual({
+      windowMs: 14 * 86_400_000,
+      keep: { full: 2, daily: 7, weekly: null, monthly: null, yearly: 3 },
+      minimumRedundancy: 2,
     });
-    expect(inactive.map(({ key }) => key)).toEqual([
-      'daemon.listen',
-      'server.shop.retention.window',
-      'server.shop.retention.keep.full',
-      'server.shop.retention.keep.daily',
-      'server.shop.schedule.full',
-    ]);
+    expect(inactive).toEqual([]);
   });
 
   test.each([

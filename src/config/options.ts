@@ -57,6 +57,8 @@ export type ServerValues = {
   readonly 'retention.keep.daily': number | undefined;
   readonly 'retention.keep.weekly': number | undefined;
   readonly 'retention.keep.monthly': number | undefined;
+  readonly 'retention.keep.yearly': number | undefined;
+  readonly 'retention.minimum_redundancy': number;
   readonly 'schedule.full': string | undefined;
   readonly 'schedule.differential': string | undefined;
   readonly 'schedule.incremental': string | undefined;
@@ -69,13 +71,14 @@ export const SCHEDULE_JOBS = ['full', 'differential', 'incremental', 'drill', 'v
 /** More compressing threads than this is a mistake on any machine Walnut was measured on. */
 const JOBS_MAX = 128;
 const ZSTD_LEVEL_MAX = 19;
-const NO_EXPIRE = 'this release has no expire: nothing is deleted';
 const NO_DAEMON = 'this release has no daemon: run the command by cron or a systemd timer';
 
 const text = z.string('expected a text in quotes').min(1, 'is empty');
 const duration = quantity(parseDuration);
 const path = text.refine((value) => !value.includes('\0'), 'holds a null character');
-const keepCount = wholeNumber(0, 100_000).optional();
+/** More backups than any repository holds. */
+const KEEP_MAX = 100_000;
+const keepCount = wholeNumber(0, KEEP_MAX).optional();
 const cron = text.superRefine((value, issues) => {
   const problem = checkCron(value);
   if (problem !== null) issues.addIssue({ code: 'custom', message: problem });
@@ -243,13 +246,21 @@ export const SERVER_OPTIONS: OptionTable<ServerValues> = {
     form: 'text',
     value: 'DURATION',
     default: null,
-    help: 'Any moment of this much of the past can be restored.',
-    inactive: NO_EXPIRE,
+    defaultText: 'since the oldest full backup that `retention.keep.full` keeps',
+    help: 'Any moment of this much of the past can be restored. Without any retention key nothing expires.',
   },
-  'retention.keep.full': keepOption('full backups'),
-  'retention.keep.daily': keepOption('daily backups'),
-  'retention.keep.weekly': keepOption('weekly backups'),
-  'retention.keep.monthly': keepOption('monthly backups'),
+  'retention.keep.full': keepOption('How many full backups to keep, the newest ones.'),
+  'retention.keep.daily': keepOption('For how many days to keep the last backup of the day.'),
+  'retention.keep.weekly': keepOption('For how many weeks to keep the last backup of the week.'),
+  'retention.keep.monthly': keepOption('For how many months to keep the last backup of the month.'),
+  'retention.keep.yearly': keepOption('For how many years to keep the last backup of the year.'),
+  'retention.minimum_redundancy': {
+    schema: wholeNumber(1, KEEP_MAX),
+    form: 'integer',
+    value: 'N',
+    default: 1,
+    help: 'How many of the newest undamaged backups are kept whatever the other keys say.',
+  },
   'schedule.full': cronOption('full backups'),
   'schedule.differential': cronOption('differential backups'),
   'schedule.incremental': cronOption('incremental backups'),
@@ -262,14 +273,13 @@ export function environmentName(kind: 'server' | 'repository', name: string, key
   return `WALNUT_${kind}_${name}_${key}`.replaceAll(/[.-]/g, '_').toUpperCase();
 }
 
-function keepOption(what: string): OptionDeclaration<number | undefined> {
+function keepOption(help: string): OptionDeclaration<number | undefined> {
   return {
     schema: keepCount,
     form: 'integer',
     value: 'N',
     default: null,
-    help: `How many ${what} to keep beyond the window.`,
-    inactive: NO_EXPIRE,
+    help,
   };
 }
 

@@ -133,16 +133,18 @@ function passwordSource(
   return sources[0] ?? null;
 }
 
-function retention(values: ServerValues): RetentionConfiguration | null {
-  const windowMs = values['retention.window'] ?? null;
-  const keep = {
-    full: values['retention.keep.full'] ?? null,
-    daily: values['retention.keep.daily'] ?? null,
-    weekly: values['retention.keep.weekly'] ?? null,
-    monthly: values['retention.keep.monthly'] ?? null,
+function retention(values: ServerValues): RetentionConfiguration {
+  return {
+    windowMs: values['retention.window'] ?? null,
+    keep: {
+      full: values['retention.keep.full'] ?? null,
+      daily: values['retention.keep.daily'] ?? null,
+      weekly: values['retention.keep.weekly'] ?? null,
+      monthly: values['retention.keep.monthly'] ?? null,
+      yearly: values['retention.keep.yearly'] ?? null,
+    },
+    minimumRedundancy: values['retention.minimum_redundancy'],
   };
-  const isEmpty = windowMs === null && Object.values(keep).every((count) => count === null);
-  return isEmpty ? null : { windowMs, keep };
 }
 
 function schedule(values: ServerValues): ScheduleConfiguration | null {

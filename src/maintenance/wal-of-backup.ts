@@ -25,8 +25,10 @@ export type WalOfBackup = {
   readonly missing: readonly LsnRange[];
 };
 
+type BackupExtent = Pick<BackupUse, 'startLsn' | 'stopLsn' | 'stopTimeline'>;
+
 /** The WAL without which a backup cannot be restored at all. */
-export function walOfBackup(inventory: WalInventory, backup: BackupUse): WalOfBackup {
+export function walOfBackup(inventory: WalInventory, backup: BackupExtent): WalOfBackup {
   const history = knownHistory(inventory, backup);
   // A timeline that cannot be followed is reported as such.
   if (history === null) return { keys: [], missing: [] };
@@ -60,7 +62,7 @@ export function walOfBackup(inventory: WalInventory, backup: BackupUse): WalOfBa
 
 function knownHistory(
   inventory: WalInventory,
-  { stopTimeline }: BackupUse,
+  { stopTimeline }: BackupExtent,
 ): TimelineHistory | null {
   try {
     return historyOf(inventory, stopTimeline);
