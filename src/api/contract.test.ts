@@ -77,7 +77,7 @@ const DOCUMENTS: [string, ZodType, Record<string, unknown>][] = [
           majorVersion: 18,
           backups: [listed],
           recoveryWindows: [{ timeline: 1, from: time, to: time, fromLsn: '0/1', toLsn: '0/2' }],
-          gaps: [{ timeline: 1, fromLsn: '0/1', toLsn: '0/2' }],
+          gaps: [{ timeline: 1, fromLsn: '0/1', toLsn: '0/2', planned: false }],
         },
       ],
     },

@@ -10,7 +10,6 @@ import {
   byteCount,
   count,
   lsn,
-  lsnRange,
   systemIdentifier,
   time,
   timeline,
@@ -79,7 +78,12 @@ export type ListedServer = {
   readonly majorVersion: number | null;
   readonly backups: readonly ListedBackup[];
   readonly recoveryWindows: readonly RecoveryWindow[];
-  readonly gaps: readonly LsnRange[];
+  readonly gaps: readonly ListedGap[];
+};
+
+export type ListedGap = LsnRange & {
+  /** Given up by retention, not lost. */
+  readonly planned: boolean;
 };
 
 export type ListDocument = { readonly servers: readonly ListedServer[] };
@@ -87,6 +91,8 @@ export type ListDocument = { readonly servers: readonly ListedServer[] };
 export type ShowDocument = ListedBackup & {
   readonly server: string;
   readonly name: string | null;
+  /** Null: for ever, or not kept. */
+  readonly keptUntil: string | null;
   readonly source: BackupSource;
   readonly changeSource: ChangeSource | null;
   readonly systemIdentifier: string;
@@ -240,7 +246,7 @@ export const listDocument: z.ZodType<ListDocument> = z.strictObject({
       recoveryWindows: z.array(
         z.strictObject({ timeline, from: time, to: time, fromLsn: lsn, toLsn: lsn }),
       ),
-      gaps: z.array(lsnRange),
+      gaps: z.array(z.strictObject({ timeline, fromLsn: lsn, toLsn: lsn, planned: z.boolean() })),
     }),
   ),
 });
@@ -249,6 +255,7 @@ export const showDocument: z.ZodType<ShowDocument> = z.strictObject({
   ...listedBackup,
   server: z.string(),
   name: z.string().nullable(),
+  keptUntil: time.nullable(),
   source: backupSource,
   changeSource,
   systemIdentifier,

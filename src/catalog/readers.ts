@@ -123,7 +123,11 @@ export async function announceDeletion<T>(
   const { server, backups, command, lease } = announcement;
   if (!(await lease.isHeld())) throw leaseLost(command, server);
   const form = noteForm(serverKeys.deletion(server));
-  await writeNote(store, form, { version: 1, owner: thisProcess(command), backups: [...backups] });
+  const note: Note = { version: 1, owner: thisProcess(command), backups: [...backups] };
+  await writeNote(store, form, note).catch((error: unknown) => {
+    // Only deleting helps against a full disk.
+    if (!hasCode(error, 'disk-full')) throw error;
+  });
   try {
     const now = (await store.stat(form.key))?.modifiedAt ?? new Date();
     const wanted = new Set(backups);

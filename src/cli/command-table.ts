@@ -58,6 +58,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/verify.ts')).verifyCommand,
   },
   {
+    name: 'expire',
+    summary: 'delete the backups and WAL that retention no longer keeps',
+    load: async () => (await import('./commands/expire.ts')).expireCommand,
+  },
+  {
+    name: 'delete',
+    summary: 'delete backups by name',
+    load: async () => (await import('./commands/delete.ts')).deleteCommand,
+  },
+  {
+    name: 'keep',
+    summary: 'keep a backup from retention, for ever or until a time',
+    load: async () => (await import('./commands/keep.ts')).keepCommand,
+  },
+  {
     name: 'wal receive',
     summary: 'stream WAL from the server into the repository until stopped',
     load: async () => (await import('./commands/wal-receive.ts')).walReceiveCommand,

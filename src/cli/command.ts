@@ -12,6 +12,8 @@ export type ArgumentDeclaration<T> = {
   /** Throws SyntaxError, RangeError or WalnutError for a text it does not accept. */
   readonly parse: (text: string) => T;
   readonly choices?: readonly string[];
+  /** Takes all words that are left: T is an array, and `parse` answers one of a single value. */
+  readonly variadic?: true;
 };
 
 export type OptionDeclaration<T> = {
@@ -105,6 +107,14 @@ export function argument(
 /** An argument that may be left out; it is undefined then. */
 export function optionalArgument(text: ArgumentText): ArgumentDeclaration<string | undefined> {
   return { ...text, parse: (value) => value, required: false };
+}
+
+/** The last argument, given as often as wanted and at least once. */
+export function variadicArgument<T>(
+  text: ArgumentText & { parse: (text: string) => T },
+): ArgumentDeclaration<readonly T[]> {
+  const { label, help, parse } = text;
+  return { label, help, parse: (word) => [parse(word)], required: true, variadic: true };
 }
 
 type OptionText = { readonly label: string; readonly help: string; readonly hidden?: boolean };

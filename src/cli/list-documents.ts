@@ -1,5 +1,6 @@
 import type {
   ListedBackup,
+  ListedGap,
   ListedServer,
   RecoveryWindow as ListedWindow,
   ShowDocument,
@@ -7,6 +8,8 @@ import type {
 import { contractTime } from '../api/contract-fields.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
 import type { RecoveryWindow } from '../catalog/recovery-window.ts';
+import type { KeepMark } from '../catalog/keep-mark.ts';
+import type { LsnRange } from '../postgres/timeline-history.ts';
 import { parseBackupLabel } from '../postgres/cluster/backup-label.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import type { ServerContents } from './list-server.ts';
@@ -19,13 +22,10 @@ export function listedServerOf(contents: ServerContents): ListedServer {
     majorVersion: present?.majorVersion ?? null,
     backups: backups.map((backup) => listedBackupOf(contents, backup)),
     recoveryWindows: incarnations.flatMap(({ windows }) => windows.map(listedWindowOf)),
-    gaps: incarnations.flatMap(({ gaps }) =>
-      gaps.map(({ timeline, start, end }) => ({
-        timeline,
-        fromLsn: formatLsn(start),
-        toLsn: formatLsn(end),
-      })),
-    ),
+    gaps: incarnations.flatMap(({ gaps, plannedGaps }) => [
+      ...gaps.map((gap) => listedGapOf(gap, false)),
+      ...plannedGaps.map((gap) => listedGapOf(gap, true)),
+    ]),
   };
 }
 
@@ -39,6 +39,7 @@ export function showDocumentOf(
     ...listedBackupOf(contents, backup),
     server: contents.name,
     name: manifest.name,
+    keptUntil: keptUntilOf(contents.kept.get(backup.id)),
     source: manifest.source,
     changeSource: manifest.changeSource,
     systemIdentifier: manifest.systemIdentifier,
@@ -55,6 +56,10 @@ export function showDocumentOf(
     damage: manifest.damage,
     warnings: manifest.warnings,
   };
+}
+
+function keptUntilOf(mark: KeepMark | undefined): string | null {
+  return mark === undefined || mark.until === null ? null : contractTime(mark.until);
 }
 
 function listedBackupOf(
@@ -77,7 +82,17 @@ function listedBackupOf(
   };
 }
 
-function listedWindowOf({ timeline, from, to, fromLsn, toLsn }: RecoveryWindow): ListedWindow {
+function listedGapOf({ timeline, start, end }: LsnRange, planned: boolean): ListedGap {
+  return { timeline, fromLsn: formatLsn(start), toLsn: formatLsn(end), planned };
+}
+
+export function listedWindowOf({
+  timeline,
+  from,
+  to,
+  fromLsn,
+  toLsn,
+}: RecoveryWindow): ListedWindow {
   return {
     timeline,
     from: contractTime(from),

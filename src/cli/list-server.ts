@@ -4,11 +4,11 @@ import {
   type BackupRecord,
   type DamagedBackup,
 } from '../catalog/backup-catalog.ts';
+import { isKept, readKeepMarks, type KeepMark } from '../catalog/keep-mark.ts';
 import { recoveryWindows, type RecoveryWindow } from '../catalog/recovery-window.ts';
-import { gapsOf, readWalInventory } from '../catalog/wal-inventory.ts';
+import { gapsOf, plannedGapsOf, readWalInventory } from '../catalog/wal-inventory.ts';
 import type { LsnRange } from '../postgres/timeline-history.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import { backupKeys } from '../repository/layout.ts';
 import {
   nameOfIncarnation,
   presentIncarnation,
@@ -21,6 +21,8 @@ export type IncarnationContents = {
   readonly incarnation: Incarnation;
   readonly windows: readonly RecoveryWindow[];
   readonly gaps: readonly LsnRange[];
+  /** Between what is stored: given up by retention. */
+  readonly plannedGaps: readonly LsnRange[];
 };
 
 export type ServerContents = {
@@ -31,12 +33,13 @@ export type ServerContents = {
   readonly incarnations: readonly IncarnationContents[];
   readonly backups: readonly BackupRecord[];
   readonly unreadable: readonly DamagedBackup[];
-  readonly kept: ReadonlySet<string>;
+  readonly kept: ReadonlyMap<string, KeepMark>;
 };
 
 export async function listServerContents(
   store: ObjectStore,
   name: string,
+  now: Date,
 ): Promise<ServerContents> {
   const { backups, unreadable } = await readBackupCatalog(store, name);
   const record = await readServerRecord(store, name);
@@ -47,22 +50,22 @@ export async function listServerContents(
     if (incarnation !== present && !used.has(nameOfIncarnation(incarnation))) continue;
     const inventory = await readWalInventory(store, { server: name, incarnation });
     const windows = await recoveryWindows(store, inventory, backups);
-    incarnations.push({ incarnation, windows, gaps: gapsOf(inventory) });
+    const plannedGaps = plannedGapsOf(inventory);
+    incarnations.push({ incarnation, windows, gaps: gapsOf(inventory), plannedGaps });
   }
-  const kept = await readKept(store, name, backups);
+  const kept = await readKept(store, name, { backups, now });
   return { name, present, incarnations, backups, unreadable, kept };
 }
 
-/** Backups that a person marked to be kept. */
+/** Backups that a person marked to be kept, for as long as the mark holds. */
 async function readKept(
   store: ObjectStore,
   server: string,
-  backups: readonly BackupRecord[],
-): Promise<ReadonlySet<string>> {
-  const marks = await Promise.all(
-    backups.map(async ({ id }) => store.stat(`${backupKeys.folder(server, id)}keep`)),
-  );
-  return new Set(backups.filter((_, index) => marks[index] !== null).map(({ id }) => id));
+  { backups, now }: { readonly backups: readonly BackupRecord[]; readonly now: Date },
+): Promise<ReadonlyMap<string, KeepMark>> {
+  const ids = backups.map(({ id }) => id);
+  const marks = await readKeepMarks(store, server, ids);
+  return new Map([...marks].filter(([, mark]) => isKept(mark, now)));
 }
 
 export type ShownBackup = Pick<ServerContents, 'name' | 'kept'> & { readonly backup: BackupRecord };
@@ -70,8 +73,7 @@ export type ShownBackup = Pick<ServerContents, 'name' | 'kept'> & { readonly bac
 /** One backup by its id, or the newest; null when there is none. Throws `object-damaged` for a damaged manifest. */
 export async function readShownBackup(
   store: ObjectStore,
-  name: string,
-  wanted: string,
+  { name, wanted, now }: { readonly name: string; readonly wanted: string; readonly now: Date },
 ): Promise<ShownBackup | null> {
   const { backups, unreadable } = await readBackupCatalog(store, name);
   const damaged = unreadable.find(({ id }) => id === wanted);
@@ -82,5 +84,5 @@ export async function readShownBackup(
   }
   const backup = wanted === 'latest' ? backups.at(-1) : backups.find(({ id }) => id === wanted);
   if (backup === undefined) return null;
-  return { name, kept: await readKept(store, name, [backup]), backup };
+  return { name, kept: await readKept(store, name, { backups: [backup], now }), backup };
 }

@@ -119,9 +119,10 @@ function groupOf(
 function declare(commander: Commander, command: Command, record: (call: RawCall) => void): void {
   commander.usage(usageOf(command));
   commander.description(`${capitalise(command.summary)}.\n\n${command.description}`);
-  for (const [, { label, help, required, choices }] of Object.entries(command.arguments)) {
+  for (const { label, help, required, choices, variadic } of Object.values(command.arguments)) {
     const described = choices === undefined ? help : `${help} (${choices.join(', ')})`;
-    commander.argument(required ? `<${label}>` : `[${label}]`, described);
+    const name = variadic === true ? `${label}...` : label;
+    commander.argument(required ? `<${name}>` : `[${name}]`, described);
   }
   for (const [key, declaration] of Object.entries(command.options)) {
     commander.addOption(toCommanderOption(key, declaration));
@@ -135,9 +136,10 @@ function declare(commander: Commander, command: Command, record: (call: RawCall)
 
 /** `SERVER NAME DEST [OPTIONS]`. */
 export function usageOf(command: Command): string {
-  const words = Object.values(command.arguments).map(({ label, required }) =>
-    required ? label : `[${label}]`,
-  );
+  const words = Object.values(command.arguments).map(({ label, required, variadic }) => {
+    const name = variadic === true ? `${label}...` : label;
+    return required ? name : `[${name}]`;
+  });
   return [...words, '[OPTIONS]'].join(' ');
 }
 
@@ -158,7 +160,11 @@ function parseValues(command: Command, call: RawCall): ParsedValues {
   const values: Record<string, unknown> = {};
   for (const [index, [key, { label, parse }]] of Object.entries(command.arguments).entries()) {
     const text = call.words[index];
-    values[key] = typeof text === 'string' ? parseText(text, parse, label) : undefined;
+    if (Array.isArray(text)) {
+      values[key] = text.flatMap((word: string) => parseText(word, parse, label));
+    } else {
+      values[key] = typeof text === 'string' ? parseText(text, parse, label) : undefined;
+    }
   }
   for (const [key, { parse, absent, repeatable }] of Object.entries(command.options)) {
     const given = call.options[key];

@@ -2,8 +2,14 @@
 import { sizeOf, type NamedObject } from '../catalog/backup-deletion.ts';
 import { recordExpiredWal } from '../catalog/expired-wal.ts';
 import { announceDeletion } from '../catalog/readers.ts';
-import { isEmptyPlan, planRetention, type RetentionPlan } from '../catalog/retention-plan.ts';
+import {
+  isEmptyPlan,
+  planRetention,
+  type PlannedArchive,
+  type RetentionPlan,
+} from '../catalog/retention-plan.ts';
 import type { RetentionPolicy } from '../catalog/retention-policy.ts';
+import { hasCode } from '../lib/walnut-error.ts';
 import { thisProcess } from '../lib/this-process.ts';
 import { serverKeys } from '../repository/layout.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -95,12 +101,32 @@ async function apply(run: BackupRemoval, plan: RetentionPlan): Promise<void> {
     .map(({ backup }) => backup.id);
   await announceDeletion(store, { server, backups, command, lease }, async () => {
     // From here on no window promises what is about to go.
-    for (const { inventory, ranges } of plan.archives) {
-      if (ranges.length === 0) continue;
-      await recordExpiredWal(store, { server, incarnation: inventory.name }, ranges);
-    }
+    for (const archive of plan.archives) await noteExpired(run, archive);
     await removeManifests(run, { backups: plan.deletions, leftovers: [] });
   });
   await removeContent(run, { backups: plan.deletions, leftovers: plan.leftovers });
-  for (const { objects } of plan.archives) await removeNames(run, objects);
+  for (const archive of plan.archives) await removeWal(run, archive);
+}
+
+async function removeWal(run: BackupRemoval, archive: PlannedArchive): Promise<void> {
+  let isNoted = await noteExpired(run, archive);
+  for (const object of archive.objects) {
+    await removeNames(run, [object]);
+    isNoted ||= await noteExpired(run, archive);
+  }
+}
+
+/** False on a full disk, which only deleting can help: the note is written as soon as there is room for it. */
+async function noteExpired(
+  { store, server }: BackupRemoval,
+  { inventory, ranges }: PlannedArchive,
+): Promise<boolean> {
+  if (ranges.length === 0) return true;
+  try {
+    await recordExpiredWal(store, { server, incarnation: inventory.name }, ranges);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'disk-full')) throw error;
+    return false;
+  }
 }

@@ -32,3 +32,22 @@ export async function windowsAround(
   }
   return change;
 }
+
+/** Moments of one timeline, both ends included. */
+export type Moments = { readonly timeline: number; readonly from: Date; readonly to: Date };
+
+/** What could be restored before and cannot after, per timeline; a window of one moment counts as that moment. */
+export function lostMoments({ before, after }: WindowChange): Moments[] {
+  return before.flatMap((window) => {
+    const { timeline } = window;
+    const left = after.filter((other) => other.timeline === timeline);
+    const lost: Moments[] = [];
+    let from: Date | null = window.from;
+    for (const { from: begin, to: end } of left) {
+      if (from === null || end < from || begin > window.to) continue;
+      if (begin > from) lost.push({ timeline, from, to: begin });
+      from = end >= window.to ? null : end;
+    }
+    return from === null ? lost : [...lost, { timeline, from, to: window.to }];
+  });
+}

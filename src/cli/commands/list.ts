@@ -24,7 +24,9 @@ export const listCommand: Command = defineCommand({
     const { withRepository } = await import('../server-access.ts');
     const contents = [];
     for (const { repository, name } of servers) {
-      contents.push(await withRepository(repository, (store) => listServerContents(store, name)));
+      contents.push(
+        await withRepository(repository, (store) => listServerContents(store, name, context.now())),
+      );
     }
     for (const { name, unreadable } of contents) {
       for (const { id, reason } of unreadable) {

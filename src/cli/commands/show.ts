@@ -27,7 +27,7 @@ export const showCommand: Command = defineCommand({
     const { renderShow } = await import('../render/show.ts');
     const { withRepository } = await import('../server-access.ts');
     const shown = await withRepository(server.repository, (store) =>
-      readShownBackup(store, server.name, wanted),
+      readShownBackup(store, { name: server.name, wanted, now: context.now() }),
     );
     if (shown === null) {
       throw new WalnutError('no-backup', `show backup ${wanted} of server ${name}: there is none`, {

@@ -71,7 +71,10 @@ function backupRow(
 ): string[] {
   const notes: string[] = [];
   if (damaged) notes.push(`DAMAGED: ${count(manifest.damage.length, 'page')} on the server`);
-  if (kept.has(id)) notes.push('kept');
+  const mark = kept.get(id);
+  if (mark !== undefined) {
+    notes.push(mark.until === null ? 'kept' : `kept until ${renderTime(mark.until, zoneOffset)}`);
+  }
   if (present !== null && incarnation !== nameOfIncarnation(present)) {
     notes.push(`PostgreSQL ${manifest.majorVersion}, system ${manifest.systemIdentifier}`);
   }
@@ -89,7 +92,7 @@ function backupRow(
 }
 
 function renderIncarnation(
-  { incarnation, windows, gaps }: IncarnationContents,
+  { incarnation, windows, gaps, plannedGaps }: IncarnationContents,
   rendering: ListRendering & { readonly isPresent: boolean },
 ): string[] {
   const of = rendering.isPresent
@@ -103,6 +106,9 @@ function renderIncarnation(
           ...windows.map((window) => windowLine(window, rendering)),
         ];
   if (gaps.length > 0) lines.push(`  WAL is missing${of}`, ...gaps.map(gapLine));
+  if (plannedGaps.length > 0) {
+    lines.push(`  WAL was given up by retention${of}`, ...plannedGaps.map(gapLine));
+  }
   return lines;
 }
 

@@ -60,7 +60,11 @@ function renderFacts(
     ]),
   ];
   if (backup.name !== null) fields.unshift(['name', backup.name]);
-  if (backup.kept) fields.push(['kept', 'yes']);
+  if (backup.kept) {
+    const { keptUntil } = backup;
+    const until = keptUntil === null ? null : renderTime(new Date(keptUntil), zoneOffset);
+    fields.push(['kept', until === null ? 'for ever' : `until ${until}`]);
+  }
   return renderFields(fields.map(([name, value]) => [`  ${name}`, value]));
 }
 
