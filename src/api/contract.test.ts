@@ -89,6 +89,7 @@ const DOCUMENTS: [string, ZodType, Record<string, unknown>][] = [
       ...listed,
       server: 'shop',
       name: null,
+      keptUntil: null,
       source: 'stream',
       changeSource: null,
       systemIdentifier: '7432109876543210987',

@@ -10,6 +10,7 @@ import {
 } from '../postgres/segment-name.ts';
 import {
   historyFileName,
+  switchPointOf,
   timelineAt,
   timelinesOf,
   type LsnRange,
@@ -44,18 +45,23 @@ export function walOfBackup(inventory: WalInventory, backup: BackupExtent): WalO
     const end = segmentStart(number + 1n, segmentBytes);
     const timeline = servingTimeline(inventory, { timeline: history.timeline, number });
     const stored = timeline === null ? undefined : inventory.timelines.get(timeline);
+    const begin = maxLsn(start, backup.startLsn);
     if (timeline === null || stored === undefined) {
-      missing.push({ timeline: timelineAt(history, maxLsn(start, backup.startLsn)), start, end });
-    } else if (holdsSegment(stored, number)) {
+      missing.push({ timeline: timelineAt(history, begin), start, end });
+      continue;
+    }
+    const isWhole = holdsSegment(stored, number);
+    if (isWhole) {
       const segment = formatSegmentName({ timeline, number }, segmentBytes);
       keys.push(walKeys.segment({ server, incarnation, timeline }, segment));
-    } else {
-      const open = stored.open.find((candidate) => candidate.number === number);
-      keys.push(...(open?.parts ?? []).map(({ key }) => key));
-      const needed = minLsn(end, backup.stopLsn);
-      const held = open?.end ?? start;
-      if (held < needed) missing.push({ timeline, start: held, end: needed });
     }
+    const open = stored.open.find((candidate) => candidate.number === number);
+    if (!isWhole) keys.push(...(open?.parts ?? []).map(({ key }) => key));
+    // What a parent's file holds behind the switch point is another life's WAL.
+    const left = switchPointOf(history, timeline) ?? end;
+    const held = minLsn(isWhole ? end : (open?.end ?? start), left);
+    const needed = minLsn(end, backup.stopLsn);
+    if (held < needed) missing.push({ timeline, start: maxLsn(held, start), end: needed });
   }
   return { keys, missing };
 }
