@@ -5,7 +5,7 @@
 import type { LsnRange } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { BackupId } from '../repository/backup-id.ts';
-import type { BackupCatalog, BackupRecord } from './backup-catalog.ts';
+import { backupsOnHistory, type BackupCatalog, type BackupRecord } from './backup-catalog.ts';
 import { planDeletion, type BackupDeletion, type NamedObject } from './backup-deletion.ts';
 import type { KeepMark } from './keep-mark.ts';
 import { liveBranches, type LiveBranch } from './live-branches.ts';
@@ -19,7 +19,7 @@ import {
   type RetentionPolicy,
 } from './retention-policy.ts';
 import { expiringWal, type ExpiringWal, type StoredWalObject } from './wal-expiry.ts';
-import type { WalInventory } from './wal-inventory.ts';
+import { newestTimeline, type WalInventory } from './wal-inventory.ts';
 import { walNeed, type NeededWal } from './wal-need.ts';
 
 /** The WAL archive of one incarnation as it was found. */
@@ -163,7 +163,7 @@ function planArchive(
   { input, kept, branches, isHeld }: ArchivePlanning,
 ): PlannedArchive {
   const { inventory, objects } = archive;
-  const nothing = { inventory, objects: [], ranges: [] };
+  const nothing = { inventory, objects: [], ranges: [], sealing: [] };
   if (isHeld) return { ...nothing, heldBack: null };
   const unknown = unknownTimeline(archive);
   if (unknown !== null) {
@@ -174,8 +174,33 @@ function planArchive(
   for (const backup of backupsOf(archive, input)) {
     if (kept.has(backup.id)) needed.push(...wantedBy(backup, inventory, kept));
   }
-  const expiring = expiringWal({ objects, need: walNeed(needed, segmentBytes), segmentBytes });
+  const expiring = expiringWal({
+    objects,
+    need: walNeed(needed, segmentBytes),
+    changeNeed: walNeed(neededChanges(archive, input, kept), segmentBytes),
+    segmentBytes,
+  });
   return { inventory, ...expiring, heldBack: null };
+}
+
+/**
+ * What changed since the start of every backup that may still be a parent: a differential rests on the newest full one, an
+ * incremental on the newest, and where there is no full one, on any.
+ */
+function neededChanges(
+  archive: ArchiveContents,
+  input: RetentionInput,
+  kept: KeptBackups,
+): NeededWal[] {
+  const { inventory } = archive;
+  const newest = newestTimeline(inventory);
+  const history = newest === null ? undefined : inventory.histories.get(newest);
+  if (history === undefined || archive !== input.archives.at(-1)) return [];
+  const parents = backupsOnHistory(backupsOf(archive, input), history).filter(
+    ({ id }) => kept.has(id) && !input.unsound.has(id),
+  );
+  const oldest = parents.findLast(({ manifest }) => manifest.type === 'full') ?? parents[0];
+  return oldest === undefined ? [] : [{ history, from: oldest.startLsn, to: null }];
 }
 
 /** From start to stop; of a backup that is being read, all that a recovery from it may ask for. */

@@ -2,7 +2,13 @@
 import type { LsnRange } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import { segmentNumberAt, segmentNumberBefore } from '../postgres/segment-name.ts';
-import { rangeOfSpan, unneededSpans, type SegmentSpan, type WalNeed } from './wal-need.ts';
+import {
+  isNeeded,
+  rangeOfSpan,
+  unneededSpans,
+  type SegmentSpan,
+  type WalNeed,
+} from './wal-need.ts';
 import type { WalKey } from './wal-key.ts';
 
 export type StoredWalObject = {
@@ -17,22 +23,37 @@ export type ExpiringWal = {
   readonly objects: readonly StoredWalObject[];
   /** What is given up with them, per timeline: whole stretches that nobody needs, so holes in them are no losses. */
   readonly ranges: readonly LsnRange[];
+  /** Segments that go while what changed in them is still needed: to be sealed before. */
+  readonly sealing: readonly SegmentRun[];
 };
+
+export type SegmentRun = {
+  readonly timeline: TimelineId;
+  readonly first: bigint;
+  readonly last: bigint;
+};
+
+/** Segments whose changes are joined at once: bounds the memory of sealing. */
+const SEALED_SEGMENTS_MAX = 256n;
 
 export type WalExpiryRequest = {
   readonly objects: readonly StoredWalObject[];
   readonly need: WalNeed;
+  /** WAL of which it must stay known what changed, whether it is needed itself or not. */
+  readonly changeNeed: WalNeed;
   readonly segmentBytes: number;
 };
 
-export function expiringWal({ objects, need, segmentBytes }: WalExpiryRequest): ExpiringWal {
-  const going: { readonly object: StoredWalObject; readonly last: bigint }[] = [];
+export function expiringWal(request: WalExpiryRequest): ExpiringWal {
+  const { objects, need, changeNeed, segmentBytes } = request;
+  const going: Placed[] = [];
   const ranges: LsnRange[] = [];
   for (const [timeline, own] of Map.groupBy(objects, timelineOf)) {
     for (const span of unneededSpans(need.get(timeline) ?? [])) {
       const inSpan = own
         .map((object) => ({ object, ...segmentsOf(object, segmentBytes) }))
-        .filter(({ first, last }) => isWithin(span, first, last));
+        .filter(({ first, last }) => isWithin(span, first, last))
+        .filter((placed) => !tellsNeededChanges(placed, changeNeed));
       const lasts = inSpan.filter(({ object }) => isWalItself(object)).map(({ last }) => last);
       going.push(...inSpan);
       const [one, ...others] = lasts;
@@ -43,15 +64,51 @@ export function expiringWal({ objects, need, segmentBytes }: WalExpiryRequest): 
     }
   }
   const inOrder = going.toSorted((one, other) => compare(one, other));
-  return { objects: inOrder.map(({ object }) => object), ranges };
+  const leaving = inOrder.map(({ object }) => object);
+  return { objects: leaving, ranges, sealing: runsToSeal(leaving, request) };
+}
+
+type Placed = StoredRun & { readonly object: StoredWalObject };
+type StoredRun = { readonly first: bigint; readonly last: bigint };
+
+function tellsNeededChanges({ object, first, last }: Placed, changeNeed: WalNeed): boolean {
+  const { parsed } = object;
+  if (parsed.kind !== 'changes') return false;
+  const spans = changeNeed.get(parsed.timeline) ?? [];
+  return spans.some((span) => span.first <= last && (span.last === null || first <= span.last));
+}
+
+/** Runs of segments that follow each other and whose changes nothing sealed tells yet. */
+function runsToSeal(
+  leaving: readonly StoredWalObject[],
+  { objects, changeNeed }: WalExpiryRequest,
+): SegmentRun[] {
+  const runs: SegmentRun[] = [];
+  for (const [timeline, own] of Map.groupBy(leaving, timelineOf)) {
+    const sealed = objects.flatMap(({ parsed }) =>
+      parsed.kind === 'changes' && parsed.timeline === timeline ? [parsed] : [],
+    );
+    for (const { parsed } of own) {
+      if (parsed.kind !== 'segment') continue;
+      const { number } = parsed;
+      const isTold = sealed.some(({ first, last }) => first <= number && number <= last);
+      if (isTold || !isNeeded(changeNeed.get(timeline) ?? [], number)) continue;
+      const run = runs.at(-1);
+      const continues =
+        run?.timeline === timeline &&
+        run.last + 1n === number &&
+        number - run.first < SEALED_SEGMENTS_MAX;
+      if (continues) runs[runs.length - 1] = { ...run, last: number };
+      else runs.push({ timeline, first: number, last: number });
+    }
+  }
+  return runs;
 }
 
 /** Of a segment itself, its copies and pieces; not what is known about it. */
 function isWalItself({ parsed }: StoredWalObject): boolean {
   return parsed.kind === 'segment' || parsed.kind === 'partial' || parsed.kind === 'piece';
 }
-
-type Placed = { readonly object: StoredWalObject; readonly last: bigint };
 
 /** What speaks of several segments goes after the last of them. */
 function compare(one: Placed, other: Placed): number {
@@ -82,6 +139,7 @@ function segmentsOf(
         last: segmentNumberBefore(parsed.end, segmentBytes),
       };
     case 'index':
+    case 'changes':
     default:
       return { first: parsed.first, last: parsed.last };
   }

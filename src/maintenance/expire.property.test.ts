@@ -188,6 +188,7 @@ describe('retention', () => {
   test.each(Array.from({ length: BATCHES }, (_, batch) => batch))(
     `keeps what it promises, also when it is killed (batch %i of seed ${seed})`,
     async (batch) => {
+      expect.hasAssertions();
       for (let number = 0; number < CASES / BATCHES; number += 1) {
         const name = `${seed}-${batch}-${number}`;
         try {

@@ -19,6 +19,7 @@ import {
   removeNames,
   type BackupRemoval,
 } from './delete-objects.ts';
+import { keepChanges } from './keep-changes.ts';
 import { readServerPicture, retentionInput } from './read-retention.ts';
 import { windowsAround, type WindowChange } from './window-change.ts';
 
@@ -95,6 +96,7 @@ function tell(outcome: ExpireOutcome, progress: ExpireProgress): ExpireOutcome {
 
 async function apply(run: BackupRemoval, plan: RetentionPlan): Promise<void> {
   const { store, server, command, lease } = run;
+  for (const archive of plan.archives) await keepChanges(store, archive);
   // A reader that came since may count on any backup, and on the WAL behind it.
   const backups = plan.backups
     .filter(({ reasons }) => !reasons.includes('being-read'))

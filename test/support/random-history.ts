@@ -10,7 +10,7 @@ import {
   type TimelineHistory,
 } from '../../src/postgres/timeline-history.ts';
 import { toTimelineId, type TimelineId } from '../../src/postgres/timeline-id.ts';
-import { newBackupId, type BackupId } from '../../src/repository/backup-id.ts';
+import { backupIdOf, newBackupStamp, type BackupId } from '../../src/repository/backup-id.ts';
 import { backupKeys, walKeys, type IncarnationName } from '../../src/repository/layout.ts';
 import { storeManifest, type Manifest } from '../../src/repository/manifest.ts';
 import {
@@ -148,7 +148,7 @@ async function takeBackup(life: Life): Promise<void> {
   const stopLsn = life.lsn;
   life.timeMs += 1000 + randomBelow(random, 3 * HOUR_MS);
   const type = pickOne(random, ['full', 'differential', 'incremental', 'incremental'] as const);
-  const id = newBackupId(type, startedAt, life.ids);
+  const id = backupIdOf(newBackupStamp(startedAt, life.ids), type);
   life.ids.push(id);
   const parent = type === 'full' ? undefined : manifests.at(-1);
   const inherited = [...(parent?.packs ?? [])].filter(() => random() < 0.7);
@@ -186,7 +186,11 @@ async function takeBackup(life: Life): Promise<void> {
   noteMoment(life);
 }
 
-const PACK_FACTS: Omit<Manifest['packs'][number], 'key'> = { storedBytes: 3, liveBytes: 3 };
+const PACK_FACTS: Omit<Manifest['packs'][number], 'key'> = {
+  storedBytes: 3,
+  plainBytes: 3,
+  livePlainBytes: 3,
+};
 
 /** A standby that had not yet seen the last WAL takes over. */
 async function promote(life: Life): Promise<void> {
