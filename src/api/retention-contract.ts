@@ -89,7 +89,9 @@ export type CompactDocument = {
   /** Frames that could not be read back; they stay where they are. */
   readonly damaged: readonly {
     readonly key: string;
-    readonly frames: readonly number[];
+    readonly reason: string;
+    /** Null: all of them. */
+    readonly frames: readonly number[] | null;
     readonly backups: readonly string[];
   }[];
   /** Backups whose manifest has a new revision. */
@@ -164,7 +166,12 @@ export const compactDocument: z.ZodType<CompactDocument> = z.strictObject({
     }),
   ),
   damaged: z.array(
-    z.strictObject({ key: z.string(), frames: z.array(count), backups: z.array(backupId) }),
+    z.strictObject({
+      key: z.string(),
+      reason: z.string(),
+      frames: z.array(count).nullable(),
+      backups: z.array(backupId),
+    }),
   ),
   backups: z.array(z.strictObject({ id: backupId, revision: count })),
   writtenBytes: byteCount,

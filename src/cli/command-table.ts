@@ -73,6 +73,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/keep.ts')).keepCommand,
   },
   {
+    name: 'compact',
+    summary: 'rewrite packs of which little is still needed, to win space',
+    load: async () => (await import('./commands/compact.ts')).compactCommand,
+  },
+  {
     name: 'wal receive',
     summary: 'stream WAL from the server into the repository until stopped',
     load: async () => (await import('./commands/wal-receive.ts')).walReceiveCommand,

@@ -1,5 +1,6 @@
 import { contractTime } from '../api/contract-fields.ts';
 import type {
+  CompactDocument,
   DeleteDocument,
   ExpireDocument,
   LeftoversDocument,
@@ -7,6 +8,8 @@ import type {
 } from '../api/retention-contract.ts';
 import { namesOf, sizeOf, type NamedObject } from '../catalog/backup-deletion.ts';
 import type { PlannedArchive } from '../catalog/retention-plan.ts';
+import type { CompactOutcome } from '../maintenance/compact.ts';
+import { shareOf } from '../maintenance/compaction-plan.ts';
 import type { DeleteOutcome } from '../maintenance/delete-backups.ts';
 import type { ExpireOutcome } from '../maintenance/expire.ts';
 import type { WindowChange } from '../maintenance/window-change.ts';
@@ -55,6 +58,28 @@ export function deleteDocumentOf(
     contentStays,
     leftovers: leftoversOf(plan.leftovers),
     recoveryWindows: windowsOf(windows),
+    freedBytes,
+  };
+}
+
+export function compactDocumentOf(
+  { packs, damaged, revisions, writtenBytes, freedBytes }: CompactOutcome,
+  circumstances: Circumstances & { readonly thresholdPercent: number },
+): CompactDocument {
+  return {
+    ...circumstances,
+    packs: packs.map((pack) => ({
+      key: pack.key,
+      storedBytes: pack.storedBytes,
+      livePercent: shareOf(pack) * 100,
+      action: pack.heldBack === null ? 'rewrite' : 'hold',
+      reason: pack.heldBack,
+    })),
+    damaged: damaged.map(({ key, reason, frames, backups }) => {
+      return { key, reason, frames: frames === 'all' ? null : frames, backups };
+    }),
+    backups: [...revisions].map(([id, revision]) => ({ id, revision })),
+    writtenBytes,
     freedBytes,
   };
 }

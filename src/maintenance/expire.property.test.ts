@@ -25,7 +25,7 @@ import { readServerPicture, retentionInput } from './read-retention.ts';
 
 const CASES = 2000;
 /** Cases per test, so that a failing one is soon found. */
-const BATCHES = 8;
+const BATCHES = 40;
 
 const seed = drawSeed();
 

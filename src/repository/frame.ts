@@ -73,6 +73,13 @@ export function encodeFrame(frame: NewFrame): EncodedFrame {
   return { header, headerBytes: encodeFrameHeader(header), content };
 }
 
+/** A stored frame under another number: only its header changes. The caller has checked the frame. */
+export function renumberFrame(stored: Uint8Array, number: number): EncodedFrame {
+  const header = { ...decodeFrameHeader(stored, 'a frame'), number };
+  const content = stored.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + header.storedBytes);
+  return { header, headerBytes: encodeFrameHeader(header), content };
+}
+
 function encodeFrameHeader(header: FrameHeader): Buffer {
   const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
   bytes.writeUInt32LE(MAGIC, 0);

@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
-import { encodeFrame, FRAME_HEADER_BYTES } from './frame.ts';
+import { encodeFrame, FRAME_HEADER_BYTES, renumberFrame } from './frame.ts';
 import { encodeObjectHeader } from './object-header.ts';
 import { PackIndexBuilder, type FrameRun } from './pack-index.ts';
 
@@ -16,6 +16,8 @@ export type PackContent = {
   /** XXH64 per page, 8 bytes each. */
   readonly pageHashes: Uint8Array;
 };
+
+export type StoredFrame = Pick<PackContent, 'runs' | 'pageHashes'>;
 
 export type FinishedPack = {
   readonly key: string;
@@ -82,6 +84,20 @@ export class PackWriter {
     this.#index.add(frame.header, content.runs, content.pageHashes);
     this.#plainBytes += content.plain.length;
     return frame.header.number;
+  }
+
+  /**
+   * Appends a frame as it is stored in another pack, without compressing it again; answers its number in this pack.
+   * @param stored the frame's header and content, checked by the caller.
+   */
+  async addStored(stored: Uint8Array, frame: StoredFrame): Promise<number> {
+    await this.#makeRoom(stored.length);
+    const moved = renumberFrame(stored, this.#index.frameCount);
+    this.#put(moved.headerBytes);
+    this.#put(moved.content);
+    this.#index.add(moved.header, frame.runs, frame.pageHashes);
+    this.#plainBytes += moved.header.plainBytes;
+    return moved.header.number;
   }
 
   /** Writes index and footer and makes the pack durable. */

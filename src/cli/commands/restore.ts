@@ -154,15 +154,23 @@ export const restoreCommand: Command = defineCommand({
     const server = await context.resolveServer(values.server);
     const { path: configPath } = await context.loadConfiguration();
     const { planRestore } = await import('../../restore/plan.ts');
+    const { withReader } = await import('../../catalog/readers.ts');
+    const { listBackupIds } = await import('../../repository/repository.ts');
     const request = restoreRequest(values, server, context.now());
     const shimPath = join(context.packageRoot, 'bin', 'walnut-restore-command');
     const program = { shimPath, configPath };
     return await withRepository(server.repository, async (store) => {
-      const plan = await planRestore({ store, now: context.now(), program }, request);
       if (values.dryRun) {
+        const plan = await planRestore({ store, now: context.now(), program }, request);
         return { document: restorePlanDocumentOf(plan), text: renderRestorePlan(plan) };
       }
-      const result = await runRestore(plan, store, context);
+      const backups = await listBackupIds(store, server.name);
+      const reading = { server: server.name, backups, command: 'restore' };
+      const result = await withReader(store, reading, async (registration) => {
+        const plan = await planRestore({ store, now: context.now(), program }, request);
+        await registration.narrow([plan.backup.id]);
+        return runRestore(plan, store, context);
+      });
       return { document: restoreDocumentOf(result), text: renderRestored(result) };
     });
   },
