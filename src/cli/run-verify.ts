@@ -65,6 +65,7 @@ async function verifyRepository(
       servers: servers.map(({ name }) => name),
       backup: backup ?? null,
       samplePercent: sample ?? null,
+      now: context.now(),
       jobs: jobs ?? first.jobs,
     };
     return await verify(options, progress, context.signal);

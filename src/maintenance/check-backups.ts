@@ -20,10 +20,9 @@ export async function checkPacks(
   packs: ServerScan['packs'],
 ): Promise<Map<string, LostFrames>> {
   const lost = new Map<string, LostFrames>();
-  const { samplePercent } = run.options;
   const tasks = [...packs.keys()].map((key): PackTask => {
     const expectedBytes = loaded.packs.get(key)?.storedBytes ?? null;
-    return { kind: 'pack', key, expectedBytes, samplePercent };
+    return { kind: 'pack', key, expectedBytes, readsFrames: run.takes(key) };
   });
   await run.lanes.run(tasks, ({ key }, verdict) => {
     const isNamed = loaded.packs.has(key);
@@ -48,11 +47,11 @@ export async function checkChunks(
   { chunks, packs }: LoadedBackups,
   lost: ReadonlyMap<string, LostFrames>,
 ): Promise<void> {
-  const { ledger, signal, draw, options } = run;
+  const { ledger, signal, takes, options } = run;
   const { store } = options;
   const summaries = new PackSummaries(store);
   const contents = new FileContents(store);
-  const check: MapCheck = { store, ledger, summaries, contents, packs, lost, draw, signal };
+  const check: MapCheck = { store, ledger, summaries, contents, packs, lost, takes, signal };
   for (const use of chunks.values()) {
     await checkMapChunk(check, use);
     countObject(run, use.reference.storedBytes);

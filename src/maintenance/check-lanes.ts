@@ -11,7 +11,6 @@ export type CheckAnswer = { readonly verdict: CheckVerdict } | { readonly error:
 export type CheckLanesOptions = {
   readonly store: ObjectStore;
   readonly jobs: number;
-  readonly random: () => number;
   readonly signal: AbortSignal;
 };
 
@@ -40,7 +39,7 @@ export class CheckLanes {
     tasks: AsyncIterable<Task> | Iterable<Task>,
     onVerdict: (task: Task, verdict: CheckVerdict) => void,
   ): Promise<void> {
-    const { store, random, signal } = this.#options;
+    const { store, signal } = this.#options;
     const iterator = iterate(tasks);
     const lane = async (check: (task: Task) => Promise<CheckVerdict>): Promise<void> => {
       for (;;) {
@@ -51,7 +50,7 @@ export class CheckLanes {
       }
     };
     if (this.#workers.length === 0) {
-      await lane(async (task) => runCheckTask(store, task, { random, signal }));
+      await lane(async (task) => runCheckTask(store, task, signal));
       return;
     }
     await Promise.all(

@@ -22,8 +22,8 @@ export type MapCheck = {
   readonly packs: ReadonlyMap<string, PackUse>;
   /** By key of the pack. */
   readonly lost: ReadonlyMap<string, LostFrames>;
-  /** Asked for each file that is no relation whether to read it. */
-  readonly draw: () => boolean;
+  /** Whether a pack's frames are read: files that are no relations are compared with their hash where all of theirs are. */
+  readonly takes: (pack: string) => boolean;
   readonly signal: AbortSignal;
 };
 
@@ -69,7 +69,8 @@ async function checkEntry(check: MapCheck, entry: MapEntry, origin: Origin): Pro
     const isPlaced = await checkExtent(check, extent, origin);
     isSound &&= isPlaced;
   }
-  if (entry.kind === 'file' && isSound && check.draw()) await checkContent(check, entry, origin);
+  const isTaken = entry.kind === 'file' && entry.extents.every(({ pack }) => check.takes(pack));
+  if (entry.kind === 'file' && isSound && isTaken) await checkContent(check, entry, origin);
 }
 
 async function checkContent(check: MapCheck, file: FileEntry, origin: Origin): Promise<void> {

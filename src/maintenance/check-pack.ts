@@ -22,14 +22,14 @@ export type PackCheck = {
   readonly key: string;
   /** What the manifest says, when there is one that names the pack. */
   readonly expectedBytes: number | null;
-  /** Asked for each stretch of frames whether to read it. */
-  readonly draw: () => boolean;
+  /** Whether to read the frames too, or the index alone. */
+  readonly readsFrames: boolean;
   readonly signal?: AbortSignal;
 };
 
 /** Checks index and frames of a pack; goes on after a damaged frame. */
 export async function checkPack(store: ObjectStore, check: PackCheck): Promise<PackVerdict> {
-  const { key, expectedBytes, draw, signal } = check;
+  const { key, expectedBytes, readsFrames, signal } = check;
   let bytes = 0;
   const frames: FrameFault[] = [];
   try {
@@ -38,9 +38,8 @@ export async function checkPack(store: ObjectStore, check: PackCheck): Promise<P
     if (expectedBytes !== null && index.sizeBytes !== expectedBytes) {
       throw damaged(key, `it has ${index.sizeBytes} bytes, its manifest says ${expectedBytes}`);
     }
-    for (const stretch of stretchesOf(index.frames)) {
+    for (const stretch of readsFrames ? stretchesOf(index.frames) : []) {
       signal?.throwIfAborted();
-      if (!draw()) continue;
       bytes += await checkStretch(store, { key, stretch, faults: frames });
     }
     return { bytes, fault: null, frames };

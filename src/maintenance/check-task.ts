@@ -9,8 +9,8 @@ export type PackTask = {
   readonly kind: 'pack';
   readonly key: string;
   readonly expectedBytes: number | null;
-  /** Share of the frames to read; null for all. */
-  readonly samplePercent: number | null;
+  /** Whether to read the frames too, or the index alone. */
+  readonly readsFrames: boolean;
 };
 
 export type WalTask = WalObjectCheck & { readonly kind: 'wal' };
@@ -27,15 +27,10 @@ export type CheckVerdict = {
 export async function runCheckTask(
   store: ObjectStore,
   task: CheckTask,
-  { random, signal }: { readonly random: () => number; readonly signal?: AbortSignal },
+  signal?: AbortSignal,
 ): Promise<CheckVerdict> {
   if (task.kind === 'wal') return { ...(await checkWalObject(store, task)), frames: [] };
-  const { key, expectedBytes, samplePercent } = task;
-  const draw = (): boolean => samplePercent === null || random() * 100 < samplePercent;
-  return checkPack(store, {
-    key,
-    expectedBytes,
-    draw,
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const { key, expectedBytes, readsFrames } = task;
+  const abort = signal === undefined ? {} : { signal };
+  return checkPack(store, { key, expectedBytes, readsFrames, ...abort });
 }

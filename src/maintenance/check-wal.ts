@@ -56,7 +56,7 @@ async function* storedWal(
   for await (const { key, sizeBytes } of run.options.store.list(prefix)) {
     const task = taskOf(scope, { key, sizeBytes, path: key.slice(prefix.length) });
     if (task === null) run.unexpected.push(key);
-    else if (task.name.kind !== 'segment' || run.draw()) yield task;
+    else if (task.name.kind !== 'segment' || run.takes(key)) yield task;
   }
 }
 
@@ -75,7 +75,7 @@ async function* neededWal(
     if (info === null) continue;
     const object = { key, sizeBytes: info.sizeBytes, path: key.slice(prefix.length) };
     const task = taskOf(inventory, object);
-    if (task !== null && run.draw()) yield task;
+    if (task !== null) yield task;
   }
 }
 

@@ -15,7 +15,7 @@ port.on('message', (task: CheckTask) => {
 
 async function answer(task: CheckTask): Promise<CheckAnswer> {
   try {
-    return { verdict: await runCheckTask(store, task, { random: Math.random }) };
+    return { verdict: await runCheckTask(store, task) };
   } catch (error) {
     return { error: serializeError(error) };
   }

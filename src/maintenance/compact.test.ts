@@ -79,7 +79,14 @@ describe('compaction', () => {
     await requireWhole(stage);
     expect(freedBytes).toBeGreaterThan(writtenBytes);
     expect(await storedBytes(store)).toBeLessThan(before);
-    const options = { store, servers: [SERVER], backup: null, samplePercent: null, jobs: 1 };
+    const options = {
+      store,
+      servers: [SERVER],
+      backup: null,
+      samplePercent: null,
+      jobs: 1,
+      now: new Date(),
+    };
     const watch = { planned: () => {}, phase: () => {}, checked: () => {}, damageFound: () => {} };
     const { damaged } = await verify(options, watch, signal);
     expect(damaged.filter(({ key }) => key.startsWith(backupKeys.all(SERVER)))).toEqual([]);

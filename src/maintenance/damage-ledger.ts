@@ -26,6 +26,10 @@ export class DamageLedger {
     return [...this.#entries.keys()].some((key) => key.startsWith(prefix));
   }
 
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** The first reason given for an object stands. */
   add(key: string, reason: string): void {
     if (this.#entries.has(key)) return;

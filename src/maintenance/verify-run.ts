@@ -9,8 +9,8 @@ export type VerifyRun = {
   readonly signal: AbortSignal;
   readonly ledger: DamageLedger;
   readonly lanes: CheckLanes;
-  /** Whether the next thing is in the sample. */
-  readonly draw: () => boolean;
+  /** Whether a pack's frames or a WAL segment are in the sample. */
+  readonly takes: (key: string) => boolean;
   readonly counts: { objects: number; bytes: number };
   readonly unexpected: string[];
 };

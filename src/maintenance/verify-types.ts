@@ -7,12 +7,11 @@ export type VerifyOptions = {
   readonly servers: readonly string[];
   /** Check only what this backup of the one server named needs. */
   readonly backup: BackupId | null;
-  /** Share of the data that is read, drawn at random; null for all. Manifests, maps and pack indexes are always read. */
+  /** Share of the data that is read, the longest unchecked first; null for all. Manifests, maps and pack indexes are always read. */
   readonly samplePercent: number | null;
   /** Threads; 1 works in the caller's own. */
   readonly jobs: number;
-  /** Injected for tests with one job; a number in [0, 1). */
-  readonly random?: () => number;
+  readonly now: Date;
 };
 
 export type VerifyPhase = 'backups' | 'packs' | 'maps' | 'wal';

@@ -61,7 +61,14 @@ describe.each([13, 18] as const)('verify on PostgreSQL %i', (major) => {
 
   async function verifyHere(): Promise<VerifyReport> {
     const { store } = archive;
-    const options = { store, servers: ['shop'], backup: null, samplePercent: null, jobs: 1 };
+    const options = {
+      store,
+      servers: ['shop'],
+      backup: null,
+      samplePercent: null,
+      jobs: 1,
+      now: new Date(),
+    };
     return engine(options, silent, new AbortController().signal);
   }
 

@@ -9,6 +9,7 @@ import {
   fixtureSegment,
   FIXTURE_SEGMENT_BYTES,
 } from '../../test/fixtures/wal/load.ts';
+import { readKnownDamage } from '../catalog/known-damage.ts';
 import { segmentSummaryCodec, summarizeSegment } from '../catalog/segment-summary.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { blake3 } from '../lib/hashing.ts';
@@ -19,6 +20,7 @@ import type { BackupId } from '../repository/backup-id.ts';
 import { storeAttempt } from '../repository/attempt.ts';
 import { DESCRIPTOR_KEY, walKeys } from '../repository/layout.ts';
 import { storeManifest, type Manifest } from '../repository/manifest.ts';
+import { readPackIndex } from '../repository/pack-reader.ts';
 import { putSealed } from '../repository/sealed-object.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import { openMemoryStore } from '../storage/memory/memory-store.ts';
@@ -172,7 +174,7 @@ async function storeOf(content: Stored): Promise<ObjectStore> {
   });
 }
 
-const defaults = { servers: ['shop'], backup: null, samplePercent: null, jobs: 1 };
+const defaults = { servers: ['shop'], backup: null, samplePercent: null, jobs: 1, now: new Date() };
 const silent = {
   planned: () => {},
   phase: () => {},
@@ -388,12 +390,26 @@ describe('verify', () => {
   });
 
   test('reads a share of the data, but all of what names it', async () => {
-    const report = await check(sound, { samplePercent: 50, random: () => 0.9 });
+    const report = await check(sound, { samplePercent: 1 });
     expect(report.damaged).toEqual([]);
     const full = await check(sound);
-    expect(report.checkedBytes).toBeLessThan(full.checkedBytes / 2);
-    const all = await check(sound, { samplePercent: 50, random: () => 0.1 });
+    expect(report.checkedBytes).toBeLessThan(full.checkedBytes);
+    const all = await check(sound, { samplePercent: 100 });
     expect(all.checkedBytes).toBe(full.checkedBytes);
+  });
+
+  test('leaves behind what is damaged for whoever shares frames, until it is sound again', async () => {
+    const store = await storeOf(sound);
+    const key = [...sound.keys()].find((name) => name.endsWith('/pack-000001')) ?? '';
+    const bytes = Buffer.from(sound.get(key) ?? []);
+    const [frame] = (await readPackIndex(store, key)).frames;
+    bytes.writeUInt8(bytes.readUInt8((frame?.offset ?? 0) + 64) ^ 1, (frame?.offset ?? 0) + 64);
+    await store.replace(key, bytes);
+    await verify({ ...defaults, store }, silent, new AbortController().signal);
+    expect((await readKnownDamage(store, 'shop')).get(key)).toEqual(new Set([0]));
+    await store.replace(key, sound.get(key) ?? Buffer.alloc(0));
+    await verify({ ...defaults, store }, silent, new AbortController().signal);
+    expect(await readKnownDamage(store, 'shop')).toEqual(new Map());
   });
 
   test('ends when it is interrupted', async () => {

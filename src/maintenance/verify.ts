@@ -1,7 +1,14 @@
 /** Reads back and checks what a repository holds: every object, and that what manifests name is there. */
-import { WalnutError } from '../lib/walnut-error.ts';
+import { recordKnownDamage } from '../catalog/known-damage.ts';
+import { withReader } from '../catalog/readers.ts';
+import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { DESCRIPTOR_KEY } from '../repository/layout.ts';
-import { listServers, readDescriptor, type Incarnation } from '../repository/repository.ts';
+import {
+  listBackupIds,
+  listServers,
+  readDescriptor,
+  type Incarnation,
+} from '../repository/repository.ts';
 import { CheckLanes } from './check-lanes.ts';
 import { checkChunks, checkPacks, checkStrayObjects } from './check-backups.ts';
 import { checkRecords } from './check-records.ts';
@@ -9,7 +16,9 @@ import { checkWal } from './check-wal.ts';
 import { DamageLedger } from './damage-ledger.ts';
 import { faultOf } from './fault.ts';
 import { loadBackups, type LoadedBackups } from './load-backups.ts';
-import { scanServer } from './scan-server.ts';
+import type { LostFrames } from './check-map.ts';
+import { planSample, type CheckSample } from './check-sample.ts';
+import { scanServer, type ServerScan } from './scan-server.ts';
 import type { VerifyRun } from './verify-run.ts';
 import type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-types.ts';
 
@@ -22,22 +31,26 @@ export async function verify(
   progress: VerifyProgress,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const { store, jobs, random = Math.random, servers } = options;
+  const { store, jobs, servers } = options;
   const ledger = new DamageLedger(progress.damageFound);
-  const lanes = new CheckLanes({ store, jobs, random, signal });
+  const lanes = new CheckLanes({ store, jobs, signal });
   const run: VerifyRun = {
     options,
     progress,
     signal,
     ledger,
     lanes,
-    draw: () => options.samplePercent === null || random() * 100 < options.samplePercent,
+    takes: () => true,
     counts: { objects: 0, bytes: 0 },
     unexpected: [],
   };
   try {
     await checkDescriptor(run);
-    for (const server of servers) await checkServer(run, server);
+    for (const server of servers) {
+      const backups = await listBackupIds(store, server);
+      const reading = { server, backups, command: 'verify' };
+      await withReader(store, reading, async () => checkServer(run, server));
+    }
   } finally {
     await lanes.close();
   }
@@ -63,19 +76,23 @@ async function checkDescriptor({ options, ledger, counts }: VerifyRun): Promise<
   }
 }
 
-async function checkServer(run: VerifyRun, server: string): Promise<void> {
-  const { options, progress, ledger, counts } = run;
+async function checkServer(whole: VerifyRun, server: string): Promise<void> {
+  const { options, progress, ledger, counts } = whole;
   const { store, backup: only } = options;
   progress.phase(server, 'backups');
-  const records = await checkRecords(run, server);
+  const records = await checkRecords(whole, server);
   const loaded = await loadBackups(store, { server, only, ledger });
   counts.objects += loaded.objects;
   counts.bytes += loaded.bytes;
-  if (only !== null && loaded.backups.length === 0) requireKnown(run, server);
+  if (only !== null && loaded.backups.length === 0) requireKnown(whole, server);
   const ids = loaded.backups.map(({ id }) => id);
   ledger.hit(DESCRIPTOR_KEY, ids);
   for (const key of records.damagedKeys) ledger.hit(key, ids);
-  const scan = await scanServer(run, server, loaded);
+  const scan = await scanServer(whole, server, loaded);
+  const { samplePercent: percent, now } = options;
+  const drawn = only === null ? null : new Set(scan.packs.keys());
+  const sample = await planSample(store, server, { percent, only: drawn, now });
+  const run = { ...whole, takes: sample.takes };
   progress.planned(scan.bytes);
   progress.phase(server, 'packs');
   const lost = await checkPacks(run, loaded, scan.packs);
@@ -85,6 +102,35 @@ async function checkServer(run: VerifyRun, server: string): Promise<void> {
   progress.phase(server, 'wal');
   for (const incarnation of incarnationsOf(records.incarnations, loaded)) {
     await checkWal(run, { server, incarnation }, loaded.backups);
+  }
+  await remember(run, server, { loaded, scan, lost, sample });
+}
+
+type Checked = {
+  readonly loaded: LoadedBackups;
+  readonly scan: ServerScan;
+  readonly lost: ReadonlyMap<string, LostFrames>;
+  readonly sample: CheckSample;
+};
+
+/** What was checked and what is damaged; a repository that cannot be written is verified all the same. */
+async function remember(
+  { options, ledger }: VerifyRun,
+  server: string,
+  { loaded, scan, lost, sample }: Checked,
+): Promise<void> {
+  const { store } = options;
+  const chunks = [...loaded.chunks.keys()].filter((key) => ledger.has(key));
+  const damaged = new Map([...lost, ...chunks.map((key): [string, LostFrames] => [key, 'all'])]);
+  const isGone = (key: string): boolean =>
+    options.backup === null && !scan.packs.has(key) && !loaded.packs.has(key);
+  const wasReadWhole = (key: string): boolean =>
+    loaded.chunks.has(key) || (scan.packs.has(key) && sample.takes(key)) || isGone(key);
+  try {
+    await recordKnownDamage(store, server, { damaged, wasReadWhole });
+    await sample.record();
+  } catch (error) {
+    if (!hasCode(error, 'disk-full', 'permission', 'storage')) throw error;
   }
 }
 

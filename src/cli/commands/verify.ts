@@ -7,7 +7,7 @@ export const verifyCommand: Command = defineCommand({
   summary: 'read everything back from the repository and check it',
   description:
     'Every object is read, decompressed and compared with its hash: backups, WAL, indexes, history files. What is ' +
-    'damaged is listed with the backups and WAL it belongs to.',
+    'damaged is listed with the backups and WAL it belongs to, and remembered, so that no later backup shares it.',
   arguments: {
     server: optionalArgument({
       label: 'SERVER',
@@ -18,7 +18,7 @@ export const verifyCommand: Command = defineCommand({
     backup: option({ label: 'ID', help: 'only what this backup needs', parse: parseBackupId }),
     sample: option({
       label: 'PERCENT',
-      help: 'a random share of the data instead of all of it',
+      help: 'this share of the data, the longest unchecked first, instead of all of it',
       parse: parsePercent,
     }),
     jobs: option({
@@ -29,7 +29,7 @@ export const verifyCommand: Command = defineCommand({
   },
   examples: [
     { command: 'walnut verify', does: 'everything' },
-    { command: 'walnut verify shop --sample 5', does: 'a twentieth, drawn anew each time' },
+    { command: 'walnut verify shop --sample 5', does: 'every day: all is checked in 20 days' },
   ],
   exitCodes: [0, 1, 2, 3, 130],
   run: async (values, context) => {
