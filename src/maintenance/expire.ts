@@ -96,7 +96,10 @@ function tell(outcome: ExpireOutcome, progress: ExpireProgress): ExpireOutcome {
 
 async function apply(run: BackupRemoval, plan: RetentionPlan): Promise<void> {
   const { store, server, command, lease } = run;
-  for (const archive of plan.archives) await keepChanges(store, archive);
+  const unsealed = new Set<PlannedArchive>();
+  for (const archive of plan.archives) {
+    if (!(await keepChanges(store, archive))) unsealed.add(archive);
+  }
   // A reader that came since may count on any backup, and on the WAL behind it.
   const backups = plan.backups
     .filter(({ reasons }) => !reasons.includes('being-read'))
@@ -107,6 +110,7 @@ async function apply(run: BackupRemoval, plan: RetentionPlan): Promise<void> {
     await removeManifests(run, { backups: plan.deletions, leftovers: [] });
   });
   await removeContent(run, { backups: plan.deletions, leftovers: plan.leftovers });
+  for (const archive of unsealed) await keepChanges(store, archive);
   for (const archive of plan.archives) await removeWal(run, archive);
 }
 

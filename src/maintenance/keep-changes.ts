@@ -3,16 +3,24 @@ import { sealChanges } from '../catalog/seal-changes.ts';
 import type { PlannedArchive } from '../catalog/retention-plan.ts';
 import type { SegmentRun } from '../catalog/wal-expiry.ts';
 import type { WalInventory } from '../catalog/wal-inventory.ts';
+import { hasCode } from '../lib/walnut-error.ts';
 import { segmentNumberAt } from '../postgres/segment-name.ts';
 import { switchPointOf } from '../postgres/timeline-history.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
+/** False on a full disk: to be tried again when there is room. Changes that are lost cost a backup time, and nothing else. */
 export async function keepChanges(
   store: ObjectStore,
   { inventory, sealing }: PlannedArchive,
-): Promise<void> {
-  for (const run of sealing) {
-    for (const part of partsOf(inventory, run)) await sealParts(store, inventory, part);
+): Promise<boolean> {
+  try {
+    for (const run of sealing) {
+      for (const part of partsOf(inventory, run)) await sealParts(store, inventory, part);
+    }
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'disk-full')) throw error;
+    return false;
   }
 }
 
