@@ -12,6 +12,12 @@ import {
   showDocument,
   verifyDocument,
 } from './contract.ts';
+import {
+  compactDocument,
+  deleteDocument,
+  expireDocument,
+  keepDocument,
+} from './retention-contract.ts';
 import { restoreDocument, restorePlanDocument } from './restore-contract.ts';
 import {
   walFetchDocument,
@@ -51,6 +57,36 @@ const backup = {
   damagedPages: 1,
   damage: [{ file: 'base/5/16384', block: 7, relation: null }],
   warnings: [],
+};
+const range = { timeline: 1, fromLsn: '0/1', toLsn: '0/2' };
+const window = { ...range, from: time, to: time };
+const leaving = {
+  server: 'shop',
+  dryRun: true,
+  leftovers: { objects: 0, freedBytes: 0 },
+  recoveryWindows: { before: [window], after: [] },
+  freedBytes: 1,
+};
+const expired = {
+  ...leaving,
+  windowBegin: time,
+  heldBack: null,
+  backups: [
+    {
+      id: '20261122T191500Z-F',
+      type: 'full',
+      finishedAt: time,
+      action: 'keep',
+      reasons: ['window'],
+      freedBytes: 0,
+    },
+  ],
+  wal: [{ incarnation: '1-18', timeline: 1, ranges: [range], objects: 1, freedBytes: 1 }],
+};
+const deleted = {
+  ...leaving,
+  backups: [{ id: '20261122T191500Z-F', objects: 3, freedBytes: 1 }],
+  contentStays: null,
 };
 const restored = {
   server: 'shop',
@@ -128,6 +164,26 @@ const DOCUMENTS: [string, ZodType, Record<string, unknown>][] = [
       },
       settings: { archive_mode: 'off' },
       warnings: [],
+    },
+  ],
+  ['expire', expireDocument, expired],
+  ['delete', deleteDocument, deleted],
+  ['keep', keepDocument, { server: 'shop', backup: '20261122T191500Z-F', kept: true, until: time }],
+  [
+    'compact',
+    compactDocument,
+    {
+      server: 'shop',
+      dryRun: false,
+      thresholdPercent: 50,
+      packs: [
+        { key: 'k', storedBytes: 1, livePercent: 12.5, action: 'rewrite', reason: null },
+        { key: 'l', storedBytes: 1, livePercent: 0, action: 'hold', reason: 'it is being read' },
+      ],
+      damaged: [{ key: 'k', reason: 'r', frames: null, backups: ['20261122T191500Z-F'] }],
+      backups: [{ id: '20261122T191500Z-F', revision: 2 }],
+      writtenBytes: 1,
+      freedBytes: 2,
     },
   ],
   [
