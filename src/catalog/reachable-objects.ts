@@ -27,7 +27,7 @@ export async function readReachableObjects(
   return reachableObjects(await readBackupCatalog(store, server));
 }
 
-export function reachableObjects({
+function reachableObjects({
   server,
   backups,
   unreadable,

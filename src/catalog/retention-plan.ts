@@ -2,7 +2,6 @@
  * What a retention policy deletes, decided from a picture of the repository: pure, so that it can be shown, tested and
  * trusted. The algorithm is that of the guide, "Retention".
  */
-import type { LsnRange } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { backupsOnHistory, type BackupCatalog, type BackupRecord } from './backup-catalog.ts';
@@ -230,11 +229,6 @@ function unknownTimeline({ inventory }: ArchiveContents): TimelineId | null {
   if (damaged === undefined) return null;
   const name = damaged.key.slice(damaged.key.lastIndexOf('/') + 1);
   return Number.parseInt(name, 16) as TimelineId;
-}
-
-/** All that a plan gives up of one incarnation's WAL. */
-export function expiredRanges(plan: RetentionPlan): LsnRange[] {
-  return plan.archives.flatMap(({ ranges }) => ranges);
 }
 
 /** Whether there is anything to do. */

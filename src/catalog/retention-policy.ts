@@ -15,7 +15,7 @@ export type RetentionPolicy = {
   readonly minimumRedundancy: number;
 };
 
-export type KeepRule = 'full' | CalendarRule;
+type KeepRule = 'full' | CalendarRule;
 type CalendarRule = 'daily' | 'weekly' | 'monthly' | 'yearly';
 
 export type KeepReason =

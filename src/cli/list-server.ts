@@ -5,6 +5,7 @@ import {
   type DamagedBackup,
 } from '../catalog/backup-catalog.ts';
 import { isKept, readKeepMarks, type KeepMark } from '../catalog/keep-mark.ts';
+import { readKnownDamage } from '../catalog/known-damage.ts';
 import { recoveryWindows, type RecoveryWindow } from '../catalog/recovery-window.ts';
 import { gapsOf, plannedGapsOf, readWalInventory } from '../catalog/wal-inventory.ts';
 import type { LsnRange } from '../postgres/timeline-history.ts';
@@ -34,6 +35,8 @@ export type ServerContents = {
   readonly backups: readonly BackupRecord[];
   readonly unreadable: readonly DamagedBackup[];
   readonly kept: ReadonlyMap<string, KeepMark>;
+  /** Backups that need something which the last check found damaged in the repository. */
+  readonly hit: ReadonlySet<string>;
 };
 
 export async function listServerContents(
@@ -54,7 +57,11 @@ export async function listServerContents(
     incarnations.push({ incarnation, windows, gaps: gapsOf(inventory), plannedGaps });
   }
   const kept = await readKept(store, name, { backups, now });
-  return { name, present, incarnations, backups, unreadable, kept };
+  const known = await readKnownDamage(store, name);
+  const isHit = ({ manifest }: BackupRecord): boolean =>
+    [...manifest.packs, ...manifest.chunks].some(({ key }) => known.has(key));
+  const hit = new Set(backups.filter(isHit).map(({ id }) => id));
+  return { name, present, incarnations, backups, unreadable, kept, hit };
 }
 
 /** Backups that a person marked to be kept, for as long as the mark holds. */

@@ -32,12 +32,13 @@ function whyUnsound(
 ): string | null {
   const { manifest, damaged, incarnation } = backup;
   if (damaged) return 'it holds pages that were damaged on the server';
-  for (const { key, storedBytes } of [...manifest.packs, ...manifest.chunks]) {
-    const size = sizes.get(key);
-    if (size === undefined) return `${key} is missing`;
-    if (size !== storedBytes) return `${key} has ${size} bytes instead of ${storedBytes}`;
+  for (const { key } of [...manifest.packs, ...manifest.chunks]) {
+    if (!sizes.has(key)) return `${key} is missing`;
     if (known.has(key)) return `${key} was found damaged`;
   }
+  // Only packs: the same chunk, stored by another release, may be a few bytes longer.
+  const cut = manifest.packs.find(({ key, storedBytes }) => sizes.get(key) !== storedBytes);
+  if (cut !== undefined) return `${cut.key} has not the size that its manifest tells`;
   const inventory = inventories.find(({ name }) => name === incarnation);
   if (inventory === undefined) return 'the record of the server does not know its incarnation';
   const [missing] = walOfBackup(inventory, backup).missing;

@@ -159,7 +159,7 @@ async function takeBackup(life: Life): Promise<void> {
     packs.push({ ...PACK_FACTS, key });
   }
   const chunks = [...(parent?.chunks ?? [])].filter(() => random() < 0.5);
-  const hash = `${String(life.ids.length).padStart(32, '0')}`;
+  const hash = String(life.ids.length).padStart(32, '0');
   const chunk = { key: backupKeys.map(HISTORY_SERVER, id, hash), hash, files: 1, storedBytes: 2 };
   await store.put(chunk.key, Buffer.alloc(2));
   chunks.push({ ...chunk, firstPath: 'a', lastPath: 'b' });

@@ -65,12 +65,13 @@ function renderBackups(server: ServerContents, rendering: ListRendering): string
 }
 
 function backupRow(
-  { kept, present }: ServerContents,
+  { kept, hit, present }: ServerContents,
   { id, manifest, finishedAt, damaged, incarnation }: BackupRecord,
   { now, zoneOffset = localZoneOffset }: ListRendering,
 ): string[] {
   const notes: string[] = [];
   if (damaged) notes.push(`DAMAGED: ${count(manifest.damage.length, 'page')} on the server`);
+  if (hit.has(id)) notes.push('DAMAGED in the repository: walnut verify tells where');
   const mark = kept.get(id);
   if (mark !== undefined) {
     notes.push(mark.until === null ? 'kept' : `kept until ${renderTime(mark.until, zoneOffset)}`);
