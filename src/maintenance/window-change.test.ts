@@ -26,7 +26,7 @@ describe('lost moments', () => {
     ],
     ['a whole timeline', [window(1, 1, 4), window(2, 1, 9)], [window(2, 1, 9)], [[1, 1, 4]]],
     ['everything', [window(1, 3, 3)], [], [[1, 3, 3]]],
-  ])('are %s', (_, before, after, expected) => {
+  ])('are %s', (...[, before, after, expected]) => {
     const lost = lostMoments({ before, after });
     expect(lost).toEqual(
       expected.map(([timeline, from = 0, to = 0]) => ({ timeline, from: at(from), to: at(to) })),
