@@ -15,12 +15,13 @@ export type PackSequenceOptions = {
 /** Where a frame has been put. */
 export type FramePlace = { readonly pack: string; readonly frame: number };
 
-/** The packs of one worker, one open at a time. */
+/** The packs of one worker: one open, and at most the one before it still on its way to the disk. */
 export class PackSequence {
   readonly #options: PackSequenceOptions;
   readonly #finished: FinishedPack[] = [];
   #current: PackWriter | null = null;
   #finishedBytes = 0;
+  #committing: Promise<void> | null = null;
 
   constructor(options: PackSequenceOptions) {
     this.#options = options;
@@ -39,12 +40,14 @@ export class PackSequence {
   /** Makes everything durable and names the packs. */
   async finish(): Promise<readonly FinishedPack[]> {
     await this.#finishCurrent();
+    await this.#committed();
     return this.#finished;
   }
 
   async abort(): Promise<void> {
     await this.#current?.abort();
     this.#current = null;
+    await this.#committing?.catch(() => undefined);
   }
 
   async #begin(): Promise<PackWriter> {
@@ -53,10 +56,20 @@ export class PackSequence {
   }
 
   async #finishCurrent(): Promise<void> {
-    if (this.#current === null) return;
-    const pack = await this.#current.finish();
+    const pack = this.#current;
+    if (pack === null) return;
+    await pack.seal();
     this.#current = null;
-    this.#finished.push(pack);
     this.#finishedBytes += pack.storedBytes;
+    await this.#committed();
+    const committing = pack.commit().then((finished) => void this.#finished.push(finished));
+    // A failure is met when the next pack is finished, or at the end.
+    committing.catch(() => undefined);
+    this.#committing = committing;
+  }
+
+  async #committed(): Promise<void> {
+    await this.#committing;
+    this.#committing = null;
   }
 }

@@ -3,11 +3,10 @@ import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
 import { encodeFrame, FRAME_HEADER_BYTES, renumberFrame } from './frame.ts';
 import { encodeObjectHeader } from './object-header.ts';
 import { PackIndexBuilder, type FrameRun } from './pack-index.ts';
+import { PartWriter } from './part-writer.ts';
 
 /** A pack is closed once it holds this many bytes: few objects, yet a bounded loss when one is damaged. */
 const PACK_BYTES_TARGET: number = 128 * 1024 * 1024;
-/** Bytes gathered before they are handed to the store: large enough for a bucket's part. */
-const PART_BYTES: number = 8 * 1024 * 1024;
 
 export type PackContent = {
   readonly plain: Uint8Array;
@@ -35,20 +34,19 @@ export class PackWriter {
   readonly #level: number;
   readonly #writer: ObjectWriter;
   readonly #index = new PackIndexBuilder();
-  readonly #part: Buffer = Buffer.allocUnsafe(PART_BYTES);
-  #partBytes = 0;
-  #writtenBytes = 0;
+  readonly #parts: PartWriter;
   #plainBytes = 0;
 
   private constructor(key: string, level: number, writer: ObjectWriter) {
     this.key = key;
     this.#level = level;
     this.#writer = writer;
+    this.#parts = new PartWriter(writer);
   }
 
   static async begin(store: ObjectStore, key: string, level: number): Promise<PackWriter> {
     const pack = new PackWriter(key, level, await store.beginWrite(key));
-    await pack.#append(
+    await pack.#parts.append(
       encodeObjectHeader({
         kind: 'pack',
         codec: 'none',
@@ -61,7 +59,7 @@ export class PackWriter {
   }
 
   get storedBytes(): number {
-    return this.#writtenBytes + this.#partBytes;
+    return this.#parts.bytes;
   }
 
   get isFull(): boolean {
@@ -72,15 +70,15 @@ export class PackWriter {
   async add(content: PackContent): Promise<number> {
     assert(content.pageHashes.length === content.pageCount * 8, 'one hash per page');
     // Stored content is never longer than plain. With room made before, nothing runs between encoding and copying.
-    await this.#makeRoom(FRAME_HEADER_BYTES + content.plain.length);
+    await this.#parts.makeRoom(FRAME_HEADER_BYTES + content.plain.length);
     const frame = encodeFrame({
       plain: content.plain,
       pageCount: content.pageCount,
       number: this.#index.frameCount,
       level: this.#level,
     });
-    this.#put(frame.headerBytes);
-    this.#put(frame.content);
+    this.#parts.put(frame.headerBytes);
+    this.#parts.put(frame.content);
     this.#index.add(frame.header, content.runs, content.pageHashes);
     this.#plainBytes += content.plain.length;
     return frame.header.number;
@@ -102,45 +100,29 @@ export class PackWriter {
 
   /** Writes index and footer and makes the pack durable. */
   async finish(): Promise<FinishedPack> {
-    const frameCount = this.#index.frameCount;
-    await this.#append(this.#index.finish(this.storedBytes));
-    await this.#flush();
+    await this.seal();
+    return this.commit();
+  }
+
+  /** The first half of {@link finish}: writes everything, and needs no buffer after it. */
+  async seal(): Promise<void> {
+    await this.#parts.append(this.#index.finish(this.storedBytes));
+    await this.#parts.finish();
+  }
+
+  /** The second half: makes a sealed pack durable, which waits for the disk and needs no processor. */
+  async commit(): Promise<FinishedPack> {
     await this.#writer.commit();
     return {
       key: this.key,
-      storedBytes: this.#writtenBytes,
+      storedBytes: this.storedBytes,
       plainBytes: this.#plainBytes,
-      frameCount,
+      frameCount: this.#index.frameCount,
     };
   }
 
   async abort(): Promise<void> {
+    await this.#parts.abandon();
     await this.#writer.abort();
-  }
-
-  async #makeRoom(bytes: number): Promise<void> {
-    if (this.#partBytes + bytes > PART_BYTES) await this.#flush();
-  }
-
-  /** Copies into the open part, which has room for it. */
-  #put(bytes: Uint8Array): void {
-    this.#part.set(bytes, this.#partBytes);
-    this.#partBytes += bytes.length;
-  }
-
-  async #append(bytes: Uint8Array): Promise<void> {
-    for (let taken = 0; taken < bytes.length;) {
-      if (this.#partBytes === PART_BYTES) await this.#flush();
-      const count = Math.min(bytes.length - taken, PART_BYTES - this.#partBytes);
-      this.#put(bytes.subarray(taken, taken + count));
-      taken += count;
-    }
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#partBytes === 0) return;
-    await this.#writer.writePart(this.#part.subarray(0, this.#partBytes));
-    this.#writtenBytes += this.#partBytes;
-    this.#partBytes = 0;
   }
 }

@@ -1,6 +1,7 @@
 import { link, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { assert } from '../../lib/assert.ts';
+import { DirectFile } from '../../lib/direct-file.ts';
 import { WalnutError } from '../../lib/walnut-error.ts';
 import type { ObjectWriter } from '../object-store.ts';
 import type { DurableFolders } from './durable-folders.ts';
@@ -34,6 +35,7 @@ export async function openWriter(target: WriterTarget): Promise<FilesystemWriter
 export class FilesystemWriter implements ObjectWriter {
   readonly #target: WriterTarget;
   readonly #temporary: TemporaryFile;
+  readonly #direct: DirectFile;
   #state: 'open' | 'busy' | 'closed' = 'open';
   #position = 0;
   #isContentLost = false;
@@ -41,6 +43,7 @@ export class FilesystemWriter implements ObjectWriter {
   constructor(target: WriterTarget, temporary: TemporaryFile) {
     this.#target = target;
     this.#temporary = temporary;
+    this.#direct = new DirectFile(temporary.path);
   }
 
   /** True after a commit that failed because the content could not be synced: only writing it anew can help. */
@@ -50,7 +53,8 @@ export class FilesystemWriter implements ObjectWriter {
 
   async writePart(part: Uint8Array): Promise<void> {
     await this.#step(async () => {
-      let written = 0;
+      let written = await this.#direct.write(part, this.#position);
+      this.#position += written;
       while (written < part.length) {
         const { bytesWritten } = await this.#temporary.handle.write(
           part,
@@ -74,6 +78,7 @@ export class FilesystemWriter implements ObjectWriter {
       await handle.sync();
       this.#isContentLost = false;
       await handle.close();
+      await this.#direct.close();
       const isTaken = (await this.#place()) === 'taken';
       await rm(path, { force: true });
       // Also when the key was taken: whoever placed that object may not have synced the folder yet, and the caller may
@@ -134,6 +139,7 @@ export class FilesystemWriter implements ObjectWriter {
   /** Never fails: it runs after a failure that matters more, and a file left behind is found as a stale temporary. */
   async #discard(): Promise<void> {
     await this.#temporary.handle.close().catch(() => undefined);
+    await this.#direct.close().catch(() => undefined);
     await rm(this.#temporary.path, { force: true }).catch(() => undefined);
   }
 }
