@@ -67,7 +67,7 @@ async function checkStretch(
   const held = buffer.subarray(0, await store.read(key, first.offset, buffer));
   for (const frame of stretch) {
     try {
-      const plain = openIndexedFrame(held, first.offset, { key, frame });
+      const plain = openIndexedFrame(held, first.offset, { key, frame, reuseMemory: true });
       checkLengths(plain, frame, key);
     } catch (error) {
       faults.push({ frame: frame.number, reason: faultOf(error) });

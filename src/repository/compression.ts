@@ -8,6 +8,7 @@ const SCRATCH_INPUT_MAX: number = 1024 * 1024;
 const compressors = new Map<number, ZstdContext>();
 let decompressor: ZstdContext | null = null;
 let scratch: Buffer = Buffer.alloc(0);
+let plainScratch: Buffer = Buffer.alloc(0);
 
 /** One zstd frame. */
 export function compress(plain: Uint8Array, level: number): Buffer {
@@ -29,9 +30,20 @@ export function compressToScratch(plain: Uint8Array, level: number): Uint8Array 
 
 /** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
 export function decompress(stored: Uint8Array, plainBytes: number): Buffer {
+  return decompressInto(Buffer.allocUnsafeSlow(Math.max(plainBytes, 1)), stored, plainBytes);
+}
+
+/** As {@link decompress}, but the result is a view that is valid only until this thread decompresses to it again. */
+export function decompressToScratch(stored: Uint8Array, plainBytes: number): Buffer {
+  if (plainBytes > SCRATCH_INPUT_MAX) return decompress(stored, plainBytes);
+  if (plainScratch.length === 0) plainScratch = Buffer.allocUnsafeSlow(SCRATCH_INPUT_MAX);
+  // Cut to the length that was promised: a frame that holds more must not pass.
+  return decompressInto(plainScratch.subarray(0, Math.max(plainBytes, 1)), stored, plainBytes);
+}
+
+function decompressInto(plain: Buffer, stored: Uint8Array, plainBytes: number): Buffer {
   decompressor ??= ZstdContext.decompressor();
   if (decompressor !== null) {
-    const plain = Buffer.allocUnsafeSlow(Math.max(plainBytes, 1));
     const length = decompressor.run(stored, plain);
     if (length === plainBytes) return plain.subarray(0, length);
     // A context that met damage is not asked again, and does not judge: a fresh one does.

@@ -18,7 +18,7 @@
  * | 64 | | content |
  */
 import { blake3, crc32c } from '../lib/hashing.ts';
-import { compressToScratch, decompress } from './compression.ts';
+import { compressToScratch, decompress, decompressToScratch } from './compression.ts';
 import { damaged } from './object-header.ts';
 
 export const PAGE_BYTES = 8192;
@@ -112,15 +112,19 @@ function decodeFrameHeader(bytes: Uint8Array, key: string): FrameHeader {
   };
 }
 
-/**
- * Opens a stored frame (header and content) and checks header, length and hash.
- * @param expected what the pack's index says of this frame; a frame that differs is a swapped or damaged one.
- */
-export function openFrame(
-  stored: Uint8Array,
-  expected: { readonly hash: Uint8Array; readonly number: number },
-  key: string,
-): Uint8Array {
+/** What the pack's index says of a frame; a frame that differs is a swapped or damaged one. */
+export type ExpectedFrame = {
+  readonly hash: Uint8Array;
+  readonly number: number;
+  /**
+   * Let the plain content be a view that is valid only until this thread opens the next frame. Memory fresh from the
+   * kernel for every frame costs more than decompressing into it.
+   */
+  readonly reuseMemory?: boolean;
+};
+
+/** Opens a stored frame (header and content) and checks header, length and hash. */
+export function openFrame(stored: Uint8Array, expected: ExpectedFrame, key: string): Uint8Array {
   const header = decodeFrameHeader(stored, key);
   const content = stored.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + header.storedBytes);
   if (header.number !== expected.number || content.length !== header.storedBytes) {
@@ -129,7 +133,8 @@ export function openFrame(
   if (crc32c(content) !== header.storedCrc) {
     throw damaged(key, `the checksum of frame ${header.number} does not match`);
   }
-  const plain = inflateFrame(content, header, key);
+  const inflate = expected.reuseMemory === true ? decompressToScratch : decompress;
+  const plain = inflateFrame(content, header, { key, inflate });
   const hash = blake3(plain);
   if (!hash.equals(header.hash) || !hash.equals(expected.hash)) {
     throw damaged(key, `the hash of frame ${header.number} does not match`);
@@ -137,12 +142,16 @@ export function openFrame(
   return plain;
 }
 
-function inflateFrame(content: Uint8Array, header: FrameHeader, key: string): Uint8Array {
+function inflateFrame(
+  content: Uint8Array,
+  header: FrameHeader,
+  { key, inflate }: { readonly key: string; readonly inflate: typeof decompress },
+): Uint8Array {
   if (header.plainBytes > FRAME_BYTES_MAX)
     throw damaged(key, 'a frame claims an impossible length');
   if (header.codec === 'none') return content;
   try {
-    return decompress(content, header.plainBytes);
+    return inflate(content, header.plainBytes);
   } catch (error) {
     throw damaged(key, `frame ${header.number} does not decompress`, error);
   }

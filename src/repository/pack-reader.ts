@@ -60,14 +60,25 @@ export function frameSpan(frame: IndexedFrame): number {
 /**
  * Opens one frame out of bytes read from the pack.
  * @param bytes holds the pack from byte `bytesOffset` on and covers the whole frame.
+ * @param place `reuseMemory` as in `ExpectedFrame`.
  */
 export function openIndexedFrame(
   bytes: Uint8Array,
   bytesOffset: number,
-  place: { readonly key: string; readonly frame: IndexedFrame },
+  place: {
+    readonly key: string;
+    readonly frame: IndexedFrame;
+    readonly reuseMemory?: boolean;
+  },
 ): Uint8Array {
   const from = place.frame.offset - bytesOffset;
-  return openFrame(bytes.subarray(from, from + frameSpan(place.frame)), place.frame, place.key);
+  const { key, frame, reuseMemory = false } = place;
+  const { hash, number } = frame;
+  return openFrame(
+    bytes.subarray(from, from + frameSpan(frame)),
+    { hash, number, reuseMemory },
+    key,
+  );
 }
 
 async function readExactly(

@@ -9,6 +9,7 @@ import { PLACED_BYTES, type PlaceWorkerSetup } from './place-protocol.ts';
 import { readPlacements, ZERO_PAGES, type Placement } from './placement.ts';
 import type { PlaceTask } from './placement-sorter.ts';
 import { PresentContent } from './present-content.ts';
+import { StretchWriter } from './stretch-writer.ts';
 import { contentDiffers, TargetFiles } from './target-files.ts';
 
 /** Files named in an error; a bundle can hold thousands. */
@@ -21,9 +22,14 @@ export class PlaceEngine {
   readonly #store: ObjectStore;
   readonly #setup: PlaceWorkerSetup;
   readonly #files: TargetFiles;
+  readonly #stretches: StretchWriter;
   readonly #placedBytes: BigInt64Array;
   readonly #startedMs: number = performance.now();
-  #buffer: Buffer = Buffer.allocUnsafe(READ_BYTES_MAX);
+  /** One is worked off while the other is read into. */
+  readonly #buffers: [Buffer, Buffer] = [
+    Buffer.allocUnsafeSlow(READ_BYTES_MAX),
+    Buffer.allocUnsafeSlow(READ_BYTES_MAX),
+  ];
   #index: PackIndex | null = null;
   #present: PresentContent | null = null;
 
@@ -31,6 +37,7 @@ export class PlaceEngine {
     this.#store = store;
     this.#setup = setup;
     this.#files = new TargetFiles(setup.locations);
+    this.#stretches = new StretchWriter(this.#files);
     this.#placedBytes = new BigInt64Array(setup.placedBytes);
   }
 
@@ -62,17 +69,17 @@ export class PlaceEngine {
       wanted.set(number, missing);
     }
     let readBytes = 0;
-    for (const range of frameRanges(frames)) {
-      const bytes = await this.#read(pack, range);
+    for await (const { range, bytes } of this.#readAhead(pack, frameRanges(frames))) {
       readBytes += range.length;
       for (const frame of range.frames) {
         const placements = wanted.get(frame.number) ?? [];
         const plain = openFrame(bytes, range, { key: pack, frame, placements });
-        for (const placement of placements) this.#write(placement, plain);
+        for (const placement of placements) await this.#write(placement, plain);
       }
       collectYoungGarbage();
       this.#keepRate();
     }
+    await this.#stretches.flush();
     return readBytes;
   }
 
@@ -81,9 +88,33 @@ export class PlaceEngine {
     return this.#index;
   }
 
-  async #read(key: string, range: FrameRange): Promise<Buffer> {
-    if (range.length > this.#buffer.length) this.#buffer = Buffer.allocUnsafe(range.length);
-    const bytes = this.#buffer.subarray(0, range.length);
+  /** Reads each range while the one before it is worked off: a repository may be slower than its reader. */
+  async *#readAhead(
+    key: string,
+    ranges: readonly FrameRange[],
+  ): AsyncGenerator<{ readonly range: FrameRange; readonly bytes: Buffer }> {
+    let next: Promise<Buffer> | null = null;
+    try {
+      for (const [number, range] of ranges.entries()) {
+        const bytes: Buffer = await (next ?? this.#read(key, range, number));
+        const following = ranges[number + 1];
+        next = following === undefined ? null : this.#read(key, following, number + 1);
+        // A failure is met when its range is due.
+        next?.catch(() => undefined);
+        yield { range, bytes };
+      }
+    } finally {
+      // The buffer is in use until the read ends, also when nobody wants it any more.
+      await next?.catch(() => undefined);
+    }
+  }
+
+  async #read(key: string, range: FrameRange, number: number): Promise<Buffer> {
+    const place = number % 2;
+    const buffer = this.#buffers[place === 0 ? 0 : 1];
+    const fitting = range.length > buffer.length ? Buffer.allocUnsafeSlow(range.length) : buffer;
+    this.#buffers[place === 0 ? 0 : 1] = fitting;
+    const bytes = fitting.subarray(0, range.length);
     const count = await this.#store.read(key, range.offset, bytes);
     // What is missing at the end of a cut pack must not be what an earlier read left in the buffer.
     return bytes.subarray(0, count);
@@ -109,7 +140,7 @@ export class PlaceEngine {
     }
   }
 
-  #write(placement: Placement, plain: Uint8Array): void {
+  async #write(placement: Placement, plain: Uint8Array): Promise<void> {
     const { frameOffset, bytes, path, fileOffset, fileBytes } = placement;
     if (frameOffset + bytes > plain.length || fileOffset + bytes > fileBytes) {
       throw new WalnutError(
@@ -122,7 +153,7 @@ export class PlaceEngine {
     if (placement.hash !== null && !blake3(content).equals(placement.hash)) {
       throw contentDiffers(path);
     }
-    this.#files.write(placement, content);
+    await this.#stretches.write(placement, content);
     this.#count('written', bytes);
   }
 
@@ -174,7 +205,7 @@ function openFrame(
   },
 ): Uint8Array {
   try {
-    return openIndexedFrame(bytes, range.offset, place);
+    return openIndexedFrame(bytes, range.offset, { ...place, reuseMemory: true });
   } catch (error) {
     throw explainDamage(
       error,

@@ -19,6 +19,9 @@ export type Placement = {
   readonly compare: boolean;
 };
 
+/** Where a stretch of bytes goes. */
+export type FileStretch = Pick<Placement, 'path' | 'fileBytes' | 'fileOffset'>;
+
 /** In the place of a pack: pages that no extent covers, which are zero. Their frames are numbers without meaning. */
 export const ZERO_PAGES = '';
 

@@ -8,10 +8,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { assert } from '../lib/assert.ts';
+import { DirectFile } from '../lib/direct-file.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
-import type { Placement } from './placement.ts';
+import type { FileStretch, Placement } from './placement.ts';
 
 /** Open files kept by one worker: neighbouring frames serve the same few files. */
 const OPEN_FILES_MAX = 64;
@@ -25,6 +26,7 @@ const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 export class TargetFiles {
   readonly #locations: Locations;
   readonly #open = new Map<string, number>();
+  #direct: { readonly path: string; readonly file: DirectFile } | null = null;
 
   constructor(locations: Locations) {
     this.#locations = locations;
@@ -58,6 +60,25 @@ export class TargetFiles {
     }
   }
 
+  /**
+   * Writes a long stretch, past the page cache where that is possible; one call at a time. The content must stay as it
+   * is until the promise resolves.
+   */
+  async writeStretch(stretch: FileStretch, content: Uint8Array): Promise<void> {
+    const { path, fileBytes, fileOffset } = stretch;
+    try {
+      this.#descriptor(path, fileBytes);
+      const direct = await this.#directFile(path);
+      const written = await direct.write(content, fileOffset);
+      if (written === content.length) return;
+      // Asked for again: other writes may have closed the file meanwhile.
+      const descriptor = this.#descriptor(path, fileBytes);
+      writeFully(descriptor, content.subarray(written), fileOffset + written);
+    } catch (error) {
+      throw fileFailure(error, `write ${locate(this.#locations, path)}`);
+    }
+  }
+
   close(): void {
     for (const descriptor of this.#open.values()) closeSync(descriptor);
     this.#open.clear();
@@ -70,6 +91,13 @@ export class TargetFiles {
     const descriptor = makeFile(locate(this.#locations, path), fileBytes);
     this.#open.set(path, descriptor);
     return descriptor;
+  }
+
+  async #directFile(path: string): Promise<DirectFile> {
+    if (this.#direct?.path === path) return this.#direct.file;
+    await this.#direct?.file.close();
+    this.#direct = { path, file: new DirectFile(locate(this.#locations, path)) };
+    return this.#direct.file;
   }
 
   #closeOldest(): void {

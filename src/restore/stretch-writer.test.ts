@@ -1,0 +1,74 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { StretchWriter } from './stretch-writer.ts';
+import { TargetFiles } from './target-files.ts';
+
+const FRAME = 256 * 1024;
+
+let folder: string;
+let files: TargetFiles;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'walnut-stretch-'));
+  files = new TargetFiles({ dataDirectory: folder, walDirectory: null, tablespaces: [] });
+});
+
+afterEach(() => {
+  files.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function place(
+  stretches: StretchWriter,
+  whole: Buffer,
+  { path, at, bytes }: { readonly path: string; readonly at: number; readonly bytes: number },
+): Promise<void> {
+  // The same memory for every content, as frames are opened.
+  const content = Buffer.from(whole.subarray(at, at + bytes));
+  const placement = { path, fileBytes: whole.length, fileOffset: at, bytes };
+  await stretches.write(
+    { ...placement, frame: 0, frameOffset: 0, hash: null, compare: false },
+    content,
+  );
+  content.fill(0xee);
+}
+
+function pattern(bytes: number, seed: number): Buffer {
+  const whole = Buffer.alloc(bytes);
+  for (let at = 0; at + 4 <= bytes; at += 4)
+    whole.writeUInt32LE((at * 2654435761 + seed) >>> 0, at);
+  return whole;
+}
+
+test('files come out whole, whatever the order and length of their parts', async () => {
+  const stretches = new StretchWriter(files);
+  const first = pattern(37 * FRAME + 3 * 8192, 1);
+  const second = pattern(9 * FRAME, 2);
+  const odd = pattern(2 * FRAME + 777, 3);
+  for (let at = 0; at < 20 * FRAME; at += FRAME) {
+    await place(stretches, first, { path: 'first', at, bytes: FRAME });
+  }
+  for (let at = 8 * FRAME; at >= 0; at -= FRAME) {
+    await place(stretches, second, { path: 'second', at, bytes: FRAME });
+    if (at === 4 * FRAME) await place(stretches, odd, { path: 'odd', at: 0, bytes: FRAME });
+  }
+  await place(stretches, first, { path: 'first', at: 37 * FRAME, bytes: 3 * 8192 });
+  for (let at = 20 * FRAME; at < 37 * FRAME; at += FRAME) {
+    await place(stretches, first, { path: 'first', at, bytes: FRAME });
+  }
+  await place(stretches, odd, { path: 'odd', at: FRAME, bytes: FRAME });
+  await place(stretches, odd, { path: 'odd', at: 2 * FRAME, bytes: 777 });
+  await stretches.flush();
+  expect(readFileSync(join(folder, 'first')).equals(first)).toBe(true);
+  expect(readFileSync(join(folder, 'second')).equals(second)).toBe(true);
+  expect(readFileSync(join(folder, 'odd')).equals(odd)).toBe(true);
+});
+
+test('a stretch that cannot be written fails the flush, if not an earlier write', async () => {
+  const stretches = new StretchWriter(files);
+  const whole = pattern(FRAME, 1);
+  await place(stretches, whole, { path: 'no/such/folder/file', at: 0, bytes: FRAME });
+  await expect(stretches.flush()).rejects.toMatchObject({ code: 'failed' });
+});
