@@ -5,6 +5,7 @@ import { readConnectionSettings } from '../src/postgres/connection/connection-se
 import { systemSources } from '../src/postgres/connection/connection-sources.ts';
 import { openSession } from '../src/postgres/connection/open-session.ts';
 import type { Session } from '../src/postgres/connection/session.ts';
+import { parseLsn } from '../src/postgres/lsn.ts';
 import { makeOwnedFolder } from '../src/sandbox/cluster-folder.ts';
 import { findPostgresqlBinaries } from '../src/sandbox/postgresql-binaries.ts';
 import { makeScratchFolder } from '../src/sandbox/scratch-folder.ts';
@@ -26,6 +27,10 @@ export type BenchCluster = AsyncDisposable & {
   /** Names what archives finished WAL from now on. */
   archiveWith(command: string): Promise<void>;
   checkpoint(): Promise<void>;
+  query(sql: string): Promise<readonly Record<string, string>[]>;
+  /** Ends the open WAL segment, if there is anything in it. */
+  switchWal(): Promise<void>;
+  walPosition(): Promise<bigint>;
 };
 
 export async function newCluster(options: BenchOptions): Promise<BenchCluster> {
@@ -56,6 +61,8 @@ export async function newCluster(options: BenchOptions): Promise<BenchCluster> {
       autovacuum: 'off',
       wal_level: 'replica',
       max_wal_senders: 10,
+      wal_keep_size: '1GB',
+      max_locks_per_transaction: 256,
       archive_mode: 'on',
       archive_command: '/bin/true',
     },
@@ -66,6 +73,8 @@ export async function newCluster(options: BenchOptions): Promise<BenchCluster> {
       applicationName: 'walnut bench',
     });
   const session = await open();
+  const query = async (sql: string): Promise<Record<string, string>[]> =>
+    session.query<Record<string, string>>(sql, { act: 'prepare the measurement' });
   const bytes = await fillWithMixedTables(session, await open(), options.sizeBytes);
   return {
     server,
@@ -78,8 +87,12 @@ export async function newCluster(options: BenchOptions): Promise<BenchCluster> {
       });
       await session.query('SELECT pg_reload_conf()', { act: 'reload the configuration' });
     },
-    async checkpoint() {
-      await session.query('CHECKPOINT', { act: 'checkpoint' });
+    checkpoint: async () => void (await query('CHECKPOINT')),
+    query,
+    switchWal: async () => void (await query('SELECT pg_switch_wal()')),
+    async walPosition() {
+      const [row] = await query('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+      return parseLsn(row?.['lsn'] ?? '');
     },
     async [Symbol.asyncDispose]() {
       await session.close();

@@ -24,6 +24,23 @@ export function serverCpuSeconds(serverPid: number): number {
   return ticks / TICKS_PER_SECOND;
 }
 
+/** Ticks so far of processes whose command line names something and that have left a tree, such as daemons of its children. */
+export function strayTicks(named: string, root: number): Map<number, number> {
+  const inside = new Set(readProcessTree(root).map(({ pid }) => pid));
+  const ticks = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || inside.has(pid)) continue;
+    if (!readIfAlive(`/proc/${pid}/cmdline`).includes(named)) continue;
+    ticks.set(pid, readStat(pid)?.ticks ?? 0);
+  }
+  return ticks;
+}
+
+export function ticksToSeconds(ticks: number): number {
+  return ticks / TICKS_PER_SECOND;
+}
+
 export function sumPssBytes(tree: readonly ProcessStat[]): number {
   return tree.reduce((sum, { pid }) => sum + pssBytes(pid), 0);
 }

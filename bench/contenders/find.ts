@@ -30,7 +30,7 @@ export async function findContenders(
   return contenders;
 }
 
-function findProgram(name: string, first: readonly string[]): string | undefined {
+export function findProgram(name: string, first: readonly string[]): string | undefined {
   const folders = [...first, ...(process.env['PATH'] ?? '').split(delimiter)];
   return folders.map((folder) => join(folder, name)).find((path) => isExecutable(path));
 }

@@ -15,22 +15,24 @@ export async function pgBasebackupContender(program: string): Promise<Contender>
     name: 'pg_basebackup',
     version: version.replace(/^.*\(PostgreSQL\) /, '').trim(),
     setUp:
-      '`--format=tar --wal-method=stream --checkpoint=fast --compress=client-zstd:level=L,workers=jobs`; restored by `tar`, `zstd` and `sync`, which check nothing',
-    prepareBackup: async ({ cluster, folder, level, jobs }) => {
-      await cluster.archiveWith('/bin/true');
-      return {
-        command: [
-          program,
-          `--dbname=${cluster.server.connectionString()}`,
-          `--pgdata=${join(folder, 'backup')}`,
-          '--format=tar',
-          '--wal-method=stream',
-          '--checkpoint=fast',
-          `--compress=client-zstd:level=${level},workers=${jobs}`,
-        ],
-      };
-    },
-    prepareRestore: async ({ folder }, target) => ({
+      '`--format=tar --wal-method=stream --checkpoint=fast --compress=client-zstd:level=L,workers=jobs`; restored by `tar`, `zstd` and `sync`, which check nothing; full backups only',
+    prepare: async () => {},
+    archiveCommand: () => '/bin/true',
+    backup: ({ cluster, folder, level, jobs }, kind) =>
+      kind === 'incremental'
+        ? null
+        : {
+            command: [
+              program,
+              `--dbname=${cluster.server.connectionString()}`,
+              `--pgdata=${join(folder, 'backup')}`,
+              '--format=tar',
+              '--wal-method=stream',
+              '--checkpoint=fast',
+              `--compress=client-zstd:level=${level},workers=${jobs}`,
+            ],
+          },
+    restore: ({ folder }, target) => ({
       command: ['/bin/sh', '-c', UNPACK, 'sh', join(folder, 'backup'), target],
     }),
     storedFolder: ({ folder }) => join(folder, 'backup'),

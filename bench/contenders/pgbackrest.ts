@@ -8,52 +8,56 @@ const PREPARE_TIMEOUT_MS = 60_000;
 
 export async function pgbackrestContender(program: string): Promise<Contender> {
   const version = await runProgram(program, ['version'], { timeoutMs: PREPARE_TIMEOUT_MS });
+  const words = (attempt: Attempt, ...command: string[]): string[] => [
+    program,
+    `--config=${configPath(attempt)}`,
+    `--stanza=${STANZA}`,
+    ...command,
+  ];
+  const restore = (attempt: Attempt, target: string): PreparedCommand => ({
+    command: words(attempt, `--pg1-path=${target}`, '--type=immediate', 'restore'),
+  });
   return {
     name: 'pgbackrest',
     version: version.trim(),
     setUp:
-      '`process-max` = jobs, `compress-type=zst`, `repo1-bundle=y`, `repo1-block=y`, `start-fast=y`, `archive-copy=n`, WAL by `archive-push`',
-    prepareBackup: async (attempt) => {
-      const config = await writeConfiguration(attempt);
+      '`process-max` = jobs, `compress-type=zst`, `repo1-bundle=y`, `repo1-block=y`, `start-fast=y`, `archive-copy=n`, WAL by `archive-push` with `archive-async=y`',
+    prepare: async (attempt) => {
+      await writeFile(configPath(attempt), configuration(attempt), { mode: 0o644 });
       const { user } = attempt.cluster.server;
-      await runProgram(program, [...common(config), 'stanza-create'], {
-        user,
-        folder: attempt.folder,
-        timeoutMs: PREPARE_TIMEOUT_MS,
-      });
-      await attempt.cluster.archiveWith(`${program} ${common(config).join(' ')} archive-push %p`);
-      return { command: [program, ...common(config), '--type=full', 'backup'] };
+      const [, ...rest] = words(attempt, 'stanza-create');
+      const { folder } = attempt;
+      await runProgram(program, rest, { user, folder, timeoutMs: PREPARE_TIMEOUT_MS });
     },
-    prepareRestore: async (attempt, target): Promise<PreparedCommand> => ({
-      command: [
-        program,
-        ...common(join(attempt.folder, 'pgbackrest.conf')),
-        `--pg1-path=${target}`,
-        '--type=immediate',
-        'restore',
-      ],
+    archiveCommand: (attempt) => words(attempt, 'archive-push', '%p').join(' '),
+    backup: (attempt, kind) => ({
+      command: words(attempt, `--type=${kind === 'full' ? 'full' : 'incr'}`, 'backup'),
     }),
+    restore,
     storedFolder: ({ folder }) => join(folder, 'repository', 'backup'),
+    extras: {
+      'list the backups': (attempt) => ({ command: words(attempt, 'info') }),
+    },
   };
 }
 
-function common(config: string): string[] {
-  return [`--config=${config}`, `--stanza=${STANZA}`];
+function configPath({ folder }: Attempt): string {
+  return join(folder, 'pgbackrest.conf');
 }
 
-async function writeConfiguration({ cluster, folder, level, jobs }: Attempt): Promise<string> {
+function configuration({ cluster, folder, level, jobs }: Attempt): string {
   const { server } = cluster;
-  const path = join(folder, 'pgbackrest.conf');
   const lines = [
     '[global]',
     `repo1-path=${join(folder, 'repository')}`,
     'repo1-bundle=y',
     'repo1-block=y',
-    'repo1-retention-full=2',
+    'repo1-retention-full=9',
     'compress-type=zst',
     `compress-level=${level}`,
     `process-max=${jobs}`,
     'start-fast=y',
+    'archive-async=y',
     'archive-copy=n',
     'log-level-console=warn',
     'log-level-file=off',
@@ -65,6 +69,5 @@ async function writeConfiguration({ cluster, folder, level, jobs }: Attempt): Pr
     `pg1-port=${server.socketPort}`,
     'pg1-user=postgres',
   ];
-  await writeFile(path, `${lines.join('\n')}\n`, { mode: 0o644 });
-  return path;
+  return `${lines.join('\n')}\n`;
 }

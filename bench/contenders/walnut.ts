@@ -10,10 +10,11 @@ import {
 } from '../../src/storage/filesystem/filesystem-store.ts';
 import { buildIfOlder, withBuildLock } from '../../test/support/build-product.ts';
 import type { BenchCluster } from '../bench-cluster.ts';
-import type { Attempt, Contender } from './contender.ts';
+import type { Attempt, Contender, PreparedCommand } from './contender.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SERVER = 'bench';
+const SLOT = 'bench_walnut';
 const PRODUCT_PARTS = ['bin', 'dist', 'build', 'package.json'];
 
 export async function walnutContender(cluster: BenchCluster): Promise<Contender> {
@@ -21,43 +22,36 @@ export async function walnutContender(cluster: BenchCluster): Promise<Contender>
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };
+  const run = (attempt: Attempt, ...words: string[]): PreparedCommand => ({
+    env: { WALNUT_CONFIG: configPath(attempt) },
+    command: [program, ...words, '--json'],
+  });
+  const restore = (attempt: Attempt, target: string, ...more: string[]): PreparedCommand =>
+    run(attempt, 'restore', SERVER, '--target', target, '--to-immediate', ...more);
   return {
     name: 'walnut',
     version,
     setUp: '`--from local --jobs` = jobs, `--checkpoint fast`, WAL by `wal push`',
-    prepareBackup: async (attempt) => {
-      const config = await makeRepository(attempt);
-      const env = { WALNUT_CONFIG: config };
-      await cluster.archiveWith(`${program} --config ${config} wal push ${SERVER} %p`);
+    prepare: makeRepository,
+    archiveCommand: (attempt) => `${program} --config ${configPath(attempt)} wal push ${SERVER} %p`,
+    backup: (attempt, kind) => {
       const { level, jobs } = attempt;
-      const flags = [
-        '--type',
-        'full',
-        '--from',
-        'local',
-        '--jobs',
-        `${jobs}`,
-        '--level',
-        `${level}`,
-      ];
-      return { env, command: [program, 'backup', SERVER, ...flags, '--json'] };
+      const flags = ['--type', kind, '--from', 'local', '--jobs', `${jobs}`, '--level', `${level}`];
+      return run(attempt, 'backup', SERVER, ...flags);
     },
-    prepareRestore: async ({ folder, jobs }, target) => ({
-      env: { WALNUT_CONFIG: join(folder, 'walnut.toml') },
-      command: [
-        program,
-        'restore',
-        SERVER,
-        '--target',
-        target,
-        '--to-immediate',
-        '--jobs',
-        String(jobs),
-        '--json',
-      ],
-    }),
+    restore: (attempt, target) => restore(attempt, target, '--jobs', String(attempt.jobs)),
     storedFolder: ({ folder }) => join(folder, 'repository', SERVER, 'backup'),
+    extras: {
+      'list the backups': (attempt) => run(attempt, 'list', SERVER),
+      'plan a restore': (attempt, target) => restore(attempt, target, '--dry-run'),
+    },
+    receive: (attempt) => ({ ...run(attempt, 'wal', 'receive', SERVER), slot: SLOT }),
+    takeWal: (attempt, path) => run(attempt, 'wal', 'push', SERVER, path),
   };
+}
+
+function configPath({ folder }: Attempt): string {
+  return join(folder, 'walnut.toml');
 }
 
 /** A copy of the built product, because the checkout may lie where the server's user cannot go, and be rebuilt. */
@@ -83,7 +77,8 @@ async function stageProduct({ toolFolder, server }: BenchCluster): Promise<strin
   return join(folder, 'bin', 'walnut');
 }
 
-async function makeRepository({ cluster, folder }: Attempt): Promise<string> {
+async function makeRepository(attempt: Attempt): Promise<void> {
+  const { cluster, folder } = attempt;
   const repository = { kind: 'filesystem', path: join(folder, 'repository') } as const;
   await createFilesystemFolder(repository);
   const store = await openFilesystemStore(repository);
@@ -92,7 +87,6 @@ async function makeRepository({ cluster, folder }: Attempt): Promise<string> {
   } finally {
     await store.close();
   }
-  const config = join(folder, 'walnut.toml');
   const lines = [
     '[repository.main]',
     `url = "file://${repository.path}"`,
@@ -100,8 +94,9 @@ async function makeRepository({ cluster, folder }: Attempt): Promise<string> {
     `connection = "${cluster.server.connectionString()}"`,
     `data_directory = "${cluster.server.dataFolder}"`,
     'wal = "archive"',
+    `slot = "${SLOT}"`,
+    `spool_directory = "${join(folder, 'spool')}"`,
   ];
-  await writeFile(config, `${lines.join('\n')}\n`, { mode: 0o600 });
+  await writeFile(configPath(attempt), `${lines.join('\n')}\n`, { mode: 0o600 });
   await giveToUser(folder, cluster.server.user);
-  return config;
 }

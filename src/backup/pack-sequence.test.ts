@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { newBackupId } from '../repository/backup-id.ts';
+import { backupIdOf, newBackupStamp } from '../repository/backup-id.ts';
 import type { PackContent } from '../repository/pack-writer.ts';
 import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -15,7 +15,7 @@ function sequenceOn(store: ObjectStore): PackSequence {
   return new PackSequence({
     store,
     server: 'shop',
-    id: newBackupId('full', new Date('2026-11-22T19:15:00Z'), []),
+    id: backupIdOf(newBackupStamp(new Date('2026-11-22T19:15:00Z'), []), 'full'),
     level: 1,
     nextNumber: () => (number += 1),
   });

@@ -1,0 +1,98 @@
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
+import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
+import type { BenchCluster } from '../bench-cluster.ts';
+import type { Attempt, Contender, PreparedCommand } from '../contenders/contender.ts';
+import { measure, type Measurement } from '../measure.ts';
+import type { BenchOptions } from '../options.ts';
+import type { Results } from '../result.ts';
+
+export type Bench = {
+  readonly options: BenchOptions;
+  readonly cluster: BenchCluster;
+  readonly contenders: readonly Contender[];
+  readonly results: Results;
+};
+
+/** Measures some things of all contenders; leaves the cluster archiving to nowhere. */
+export type Scenario = (bench: Bench) => Promise<void>;
+
+/** Contenders in an order that turns with the repetitions, so that what disturbs the machine disturbs all. */
+export function inTurn(contenders: readonly Contender[], repetition: number): Contender[] {
+  const first = repetition % Math.max(1, contenders.length);
+  return [...contenders.slice(first), ...contenders.slice(0, first)];
+}
+
+/** A folder with a contender's empty repository. */
+export async function newAttempt(
+  { cluster, options }: Bench,
+  contender: Contender,
+  level: number,
+): Promise<Attempt> {
+  const folder = join(cluster.workFolder, contender.name);
+  await removeFolder(folder);
+  await makeOwnedFolder(folder, cluster.server.user);
+  const attempt = { cluster, folder, level, jobs: options.jobs };
+  await contender.prepare(attempt);
+  return attempt;
+}
+
+/** Runs one command from a settled cluster: nobody pays for what another left unwritten. */
+export async function measureCommand(
+  { cluster, folder }: Attempt,
+  prepared: PreparedCommand,
+): Promise<Measurement> {
+  const { user, pid = 0 } = cluster.server;
+  await cluster.checkpoint();
+  execFileSync('sync');
+  return measure({ ...prepared, user, folder, home: cluster.workFolder, serverPid: pid });
+}
+
+export type MeasuredRestore = {
+  readonly measurement: Measurement;
+  readonly bytes: number;
+};
+
+export async function measureRestore(
+  attempt: Attempt,
+  contender: Contender,
+): Promise<MeasuredRestore> {
+  const { cluster } = attempt;
+  const target = join(cluster.workFolder, 'restored');
+  await removeFolder(target);
+  await makeOwnedFolder(target, cluster.server.user);
+  try {
+    const measurement = await measureCommand(attempt, contender.restore(attempt, target));
+    return { measurement, bytes: requireRestored(cluster, target, contender.name) };
+  } finally {
+    await removeFolder(target);
+  }
+}
+
+export function storedBytes(contender: Contender, attempt: Attempt): number {
+  return folderBytes(contender.storedFolder(attempt), /^pg_wal\.tar/);
+}
+
+/** A restore that leaves files out would be a fast one. */
+function requireRestored({ server }: BenchCluster, target: string, name: string): number {
+  const [wanted, restored] = [server.dataFolder, target].map((folder) =>
+    folderBytes(join(folder, 'base'), /^(pgsql_tmp|pg_internal)/),
+  );
+  if (restored !== wanted || restored === undefined) {
+    throw new Error(`${name} restored ${restored} bytes of relations, the cluster has ${wanted}`);
+  }
+  return restored;
+}
+
+/** Symbolic links are not followed: pgBackRest's `latest` would count its backup twice. */
+export function folderBytes(folder: string, except: RegExp): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) bytes += folderBytes(path, except);
+    else if (entry.isFile() && !except.test(entry.name)) bytes += lstatSync(path).size;
+  }
+  return bytes;
+}
