@@ -98,7 +98,7 @@ export const walReceive: Scenario = async (bench) => {
 
 async function walnutReceiver(bench: Bench): Promise<Receiver[]> {
   const { cluster, contenders, options } = bench;
-  const walnut = contenders.find(({ receive }) => receive !== undefined);
+  const walnut = contenders.find((contender) => contender.receive !== undefined);
   if (walnut?.receive === undefined) return [];
   const attempt = await newAttempt(bench, walnut, options.levels[0] ?? 1);
   await cluster.archiveWith(walnut.archiveCommand(attempt));
