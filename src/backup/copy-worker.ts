@@ -106,18 +106,22 @@ async function* messages(): AsyncGenerator<ToWorker> {
     queue.push(message);
     wake();
   });
-  for (;;) {
-    const next = queue.shift();
-    if (next === undefined) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    } else {
-      yield next;
-      if (next.kind === 'finish' || next.kind === 'abort') break;
+  try {
+    for (;;) {
+      const next = queue.shift();
+      if (next === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      } else {
+        yield next;
+        if (next.kind === 'finish' || next.kind === 'abort') break;
+      }
     }
+  } finally {
+    // Also when a task failed: a thread that still listens does not end, and is waited for.
+    port.removeAllListeners('message');
   }
-  port.removeAllListeners('message');
 }
 
 function post(message: FromWorker): void {
