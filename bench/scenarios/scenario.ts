@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
 import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
@@ -72,7 +72,8 @@ export async function measureRestore(
 }
 
 export function storedBytes(contender: Contender, attempt: Attempt): number {
-  return folderBytes(contender.storedFolder(attempt), /^pg_wal\.tar/);
+  const folder = contender.storedFolder(attempt);
+  return existsSync(folder) ? folderBytes(folder, /^pg_wal\.tar/) : 0;
 }
 
 /** A restore that leaves files out would be a fast one. */
