@@ -13,7 +13,7 @@ export type PreparedCommand = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-export type BackupKind = 'full' | 'incremental';
+type BackupKind = 'full' | 'incremental';
 
 /** One program that backs up and restores. What is prepared is not measured, what the commands do is. */
 export type Contender = {
