@@ -88,7 +88,7 @@ function requireRestored({ server }: BenchCluster, target: string, name: string)
 }
 
 /** Symbolic links are not followed: pgBackRest's `latest` would count its backup twice. */
-export function folderBytes(folder: string, except: RegExp): number {
+function folderBytes(folder: string, except: RegExp): number {
   let bytes = 0;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);

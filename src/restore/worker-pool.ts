@@ -45,7 +45,9 @@ export class WorkerPool<Task> {
         options.signal.throwIfAborted();
         const post = (): void =>
           worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
-        readBytes += await answerOf(worker, post, options.signal);
+        const answered = await answerOf(worker, post, options.signal);
+        // Not in one statement: the sum would be read before the wait, and what other lanes added meanwhile lost.
+        readBytes += answered;
       }
     };
     try {
