@@ -33,7 +33,7 @@ type Peer = {
 export type TaskMessage = Exclude<ToWorker, { kind: 'finish' | 'abort' }>;
 
 /** Results wait for those of an earlier task; each holds the extents of up to a gigabyte. */
-const UNDELIVERED_MAX = 64;
+const UNDELIVERED_MAX = 16;
 
 /** The tasks a worker still has take a fraction of this; one that hangs in a read is ended without asking. */
 const ABORT_MS_MAX = 5000;
