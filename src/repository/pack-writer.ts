@@ -89,10 +89,10 @@ export class PackWriter {
    * @param stored the frame's header and content, checked by the caller.
    */
   async addStored(stored: Uint8Array, frame: StoredFrame): Promise<number> {
-    await this.#makeRoom(stored.length);
+    await this.#parts.makeRoom(stored.length);
     const moved = renumberFrame(stored, this.#index.frameCount);
-    this.#put(moved.headerBytes);
-    this.#put(moved.content);
+    this.#parts.put(moved.headerBytes);
+    this.#parts.put(moved.content);
     this.#index.add(moved.header, frame.runs, frame.pageHashes);
     this.#plainBytes += moved.header.plainBytes;
     return moved.header.number;
