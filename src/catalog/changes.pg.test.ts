@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { changeText } from '../../test/support/change-text.ts';
 import { testCluster, type TestCluster } from '../../test/support/cluster.ts';
 import { startLoad } from '../../test/support/load.ts';
 import { seededRandom, randomBelow } from '../../test/support/random.ts';
@@ -50,21 +51,6 @@ const RELATIONS = [
   'cluster customers using customers_pkey',
   'refresh materialized view spending',
 ];
-
-function textOf(map: ChangeMap): string[] {
-  const lines = map
-    .rewrittenDatabases()
-    .map(({ tablespaceOid, databaseOid }) => `${tablespaceOid}/${databaseOid}: rewritten`);
-  for (const fork of map.forks()) {
-    const { tablespaceOid, databaseOid, relfilenode, limit } = fork;
-    const blocks = fork.blocks(0, 2 ** 32);
-    if (limit === null && blocks.length === 0) continue;
-    lines.push(
-      `${tablespaceOid}/${databaseOid}/${relfilenode}/${fork.fork}: limit ${limit}, ${blocks.join(' ')}`,
-    );
-  }
-  return lines;
-}
 
 describe.each([17, 18] as const)('changes of WAL of a running server of version %i', (major) => {
   let cluster: TestCluster;
@@ -141,8 +127,8 @@ describe.each([17, 18] as const)('changes of WAL of a running server of version 
       signal,
     });
     if (found.kind !== 'known') throw new Error(found.reason);
-    const expected = textOf(await summarized());
-    expect(textOf(found.map)).toEqual(expected);
+    const expected = changeText(await summarized());
+    expect(changeText(found.map)).toEqual(expected);
     expect(expected.length).toBeGreaterThan(50);
   }, 90_000);
 });

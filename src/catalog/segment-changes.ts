@@ -106,7 +106,7 @@ export class ChangeReader {
       const start = segmentStart(segment.number, this.#inventory.segmentBytes);
       return span.startLsn === start ? span : null;
     } catch (error) {
-      if (!hasCode(error, 'object-damaged')) throw error;
+      if (!hasCode(error, 'object-damaged', 'unsupported')) throw error;
       return null;
     }
   }
