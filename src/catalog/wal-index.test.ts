@@ -8,12 +8,17 @@ import { makeFixtureArchive, type FixtureArchive } from '../../test/support/stor
 import { toLsn, type Lsn } from '../postgres/lsn.ts';
 import { formatSegmentName } from '../postgres/segment-name.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
+import { ChangeMap, type ForkIdentity } from '../postgres/wal/change-map.ts';
+import { encodeChangeSpan } from '../postgres/wal/change-span-codec.ts';
+import type { ChangeSpan } from '../postgres/wal/change-span.ts';
 import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import { describeSegment, type SegmentFacts } from '../postgres/wal/segment-facts.ts';
 import { walKeys } from '../repository/layout.ts';
 import { nameOfIncarnation } from '../repository/repository.ts';
 import { storeWalObject } from '../repository/wal-object.ts';
 import { resolveTarget } from './time-index.ts';
+import { readChanges } from './changes.ts';
+import { sealBlock } from './seal-block.ts';
 import { readIndex, sealIndexes } from './wal-index.ts';
 import { readWalInventory } from './wal-inventory.ts';
 
@@ -61,6 +66,39 @@ function factsOf(base: SegmentFacts, number: number): SegmentFacts {
   };
 }
 
+/** One changed block a segment, in a relation for each ten. */
+function changesOf(base: SegmentFacts, facts: SegmentFacts): ChangeSpan {
+  const { startLsn, firstRecordLsn: lsn, firstRecordPrev: prev } = facts;
+  if (base.majorVersion === undefined || base.systemIdentifier === undefined)
+    throw new Error('no WAL');
+  if (lsn === undefined || prev === undefined) throw new Error('no record');
+  const number = Number(startLsn) / SIZE;
+  const map = new ChangeMap();
+  map.mark(relationOf(number), number);
+  return {
+    startLsn,
+    endLsn: startOf(number + 1),
+    isClosed: true,
+    segmentBytes: SIZE,
+    majorVersion: base.majorVersion,
+    systemIdentifier: base.systemIdentifier,
+    timelines: { first: 1, last: 1 },
+    firstRecord: { lsn, prev },
+    lastRecordLsn: lsn,
+    head: undefined,
+    tail: undefined,
+    map,
+    unusable: [],
+  };
+}
+
+const relationOf = (number: number): ForkIdentity => ({
+  tablespaceOid: 1663,
+  databaseOid: 5,
+  relfilenode: 16_384 + Math.floor(number / 10),
+  fork: 0,
+});
+
 beforeAll(async () => {
   archive = await makeFixtureArchive(MAJOR);
   const [name = ''] = expectedWal(MAJOR).segments;
@@ -74,6 +112,7 @@ beforeAll(async () => {
       kind: 'wal-segment',
       plain: Buffer.from(String(number)),
       facts: encodeSegmentFacts(facts),
+      changes: encodeChangeSpan(changesOf(base, facts)),
       level: 1,
     });
   }
@@ -136,5 +175,60 @@ describe('sealed indexes', () => {
     const { recordLsn, reads } = await findTime(timeOf(700));
     expect(recordLsn).toBe(toLsn(startOf(701) + 40n));
     expect(reads).toBeGreaterThan(701 - FIRST);
+  });
+});
+
+describe('sealed changes', () => {
+  const place = (number: number): { timeline: typeof TIMELINE; number: bigint } => ({
+    timeline: TIMELINE,
+    number: BigInt(number),
+  });
+
+  test('are made when the last segment of a block is stored, once', async () => {
+    await sealBlock(archive.store, archive.scope, place(766));
+    const before = await readWalInventory(archive.store, archive.scope);
+    expect(before.timelines.get(TIMELINE)?.changes).toEqual([]);
+    await sealBlock(archive.store, archive.scope, place(767));
+    await sealBlock(archive.store, archive.scope, place(767));
+    const after = await readWalInventory(archive.store, archive.scope);
+    expect(after.timelines.get(TIMELINE)?.changes).toMatchObject([{ first: 512n, last: 767n }]);
+  });
+
+  test('are not made of a block that is not whole, which is no failure', async () => {
+    await sealBlock(archive.store, archive.scope, place(511));
+    const after = await readWalInventory(archive.store, archive.scope);
+    expect(after.timelines.get(TIMELINE)?.changes).toHaveLength(1);
+  });
+
+  test('stand for their segments in a longer range', async () => {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    const range = {
+      timeline: TIMELINE,
+      from: toLsn(startOf(400) + 40n),
+      to: toLsn(startOf(790) + 40n),
+    };
+    const { signal } = new AbortController();
+    const reads = vi.spyOn(archive.store, 'read');
+    const found = await readChanges(archive.store, inventory, { ...range, signal });
+    expect(reads.mock.calls.length).toBe(790 - 400 - 256);
+    reads.mockRestore();
+    if (found.kind !== 'known') throw new Error(found.reason);
+    for (let number = 395; number < 795; number += 1) {
+      const blocks = found.map.changedBlocks(relationOf(number), number, number + 1);
+      expect([...blocks]).toEqual(number >= 400 && number < 790 ? [number] : []);
+    }
+  });
+
+  test('stop when they are interrupted', async () => {
+    const inventory = await readWalInventory(archive.store, archive.scope);
+    const range = {
+      timeline: TIMELINE,
+      from: toLsn(startOf(400) + 40n),
+      to: toLsn(startOf(790) + 40n),
+    };
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(readChanges(archive.store, inventory, { ...range, signal })).rejects.toThrow(
+      'enough',
+    );
   });
 });

@@ -10,18 +10,24 @@ import {
   FIXTURE_SEGMENT_BYTES,
 } from '../../test/fixtures/wal/load.ts';
 import { readKnownDamage } from '../catalog/known-damage.ts';
+import { sealChanges } from '../catalog/seal-changes.ts';
+import { readWalInventory } from '../catalog/wal-inventory.ts';
 import { segmentSummaryCodec, summarizeSegment } from '../catalog/segment-summary.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { blake3 } from '../lib/hashing.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
-import { describeSegment } from '../postgres/wal/segment-facts.ts';
+import { ChangeMap } from '../postgres/wal/change-map.ts';
+import { decodeChangeSpan, encodeChangeSpan } from '../postgres/wal/change-span-codec.ts';
+import type { ChangeSpan } from '../postgres/wal/change-span.ts';
+import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
+import { describeSegment, SegmentDescriber } from '../postgres/wal/segment-facts.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { storeAttempt } from '../repository/attempt.ts';
 import { DESCRIPTOR_KEY, walKeys } from '../repository/layout.ts';
 import { storeManifest, type Manifest } from '../repository/manifest.ts';
 import { readPackIndex } from '../repository/pack-reader.ts';
-import { putSealed } from '../repository/sealed-object.ts';
+import { openObject, putSealed, sealObject } from '../repository/sealed-object.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -62,9 +68,22 @@ beforeAll(async () => {
   await storeIndex(store, whole.slice(0, 2));
   const gap = walKeys.gap(PLACE, parseLsn('0/100000'), parseLsn('0/200000'));
   await putSealed(store, gap, { kind: 'wal-gap', plain: Buffer.from('{}'), level: 1 });
+  const inventory = await readWalInventory(store, archive.scope);
+  const run = { timeline: PLACE.timeline, first: 9n, last: 13n };
+  expect(await sealChanges(store, inventory, run)).toMatchObject({ kind: 'sealed' });
   await storeBackups(store);
   sound = await contentOf(store);
 }, 60_000);
+
+function changesOf(name: string): ChangeSpan {
+  const describer = new SegmentDescriber({ name, segmentBytes: FIXTURE_SEGMENT_BYTES });
+  describer.feed(fixtureSegment(MAJOR, name));
+  const span = describer.changes();
+  if (span === undefined) throw new Error('no WAL');
+  return span;
+}
+
+const withoutForks = (span: ChangeSpan): ChangeSpan => ({ ...span, map: new ChangeMap() });
 
 function factsOf(name: string): ReturnType<typeof describeSegment> {
   const options = { name, segmentBytes: FIXTURE_SEGMENT_BYTES };
@@ -216,9 +235,19 @@ const KINDS: readonly (readonly [string, () => string, readonly string[]])[] = [
   ['piece', () => oneOf(WAL, '.part-0-8192'), [FIRST, SECOND, SHARING]],
   ['sealed index', () => oneOf(`${WAL}index/`), []],
   ['gap', () => oneOf(`${WAL}gap/`), []],
+  ['sealed changes', () => oneOf(`${WAL}changes/`), []],
   ['history', () => oneOf(walKeys.incarnation('shop', PLACE.incarnation), '.history'), []],
   ['backup history', () => walKeys.history('shop', PLACE.incarnation, BACKUP_HISTORY), []],
 ];
+
+/** What nobody misses. */
+const REPLACEABLE: ReadonlySet<string> = new Set([
+  'attempt',
+  'sealed index',
+  'sealed changes',
+  'gap',
+  'backup history',
+]);
 
 function oneOf(prefix: string, ending = ''): string {
   return [...sound.keys()].find((key) => key.startsWith(prefix) && key.endsWith(ending)) ?? '';
@@ -252,16 +281,17 @@ describe('verify', () => {
     }
   });
 
-  test.each(
-    KINDS.filter(([kind]) => !['attempt', 'sealed index', 'gap', 'backup history'].includes(kind)),
-  )('finds a missing %s', async (kind, keyOf) => {
-    const key = keyOf();
-    // A piece that another part of the same segment covers is not missed, as the end of all WAL is not; nor is a
-    // manifest: without one there is no backup.
-    const { damaged } = await check(changed({ [key]: null }));
-    const isMissed = !['partial segment', 'piece', 'manifest'].includes(kind);
-    expect(damaged.filter((one) => one.key === key)).toHaveLength(isMissed ? 1 : 0);
-  });
+  test.each(KINDS.filter(([kind]) => !REPLACEABLE.has(kind)))(
+    'finds a missing %s',
+    async (kind, keyOf) => {
+      const key = keyOf();
+      // A piece that another part of the same segment covers is not missed, as the end of all WAL is not; nor is a
+      // manifest: without one there is no backup.
+      const { damaged } = await check(changed({ [key]: null }));
+      const isMissed = !['partial segment', 'piece', 'manifest'].includes(kind);
+      expect(damaged.filter((one) => one.key === key)).toHaveLength(isMissed ? 1 : 0);
+    },
+  );
 
   test('tells which files of which backups a damaged frame takes along', async () => {
     const key = `shop/backup/${FIRST}/pack-000001`;
@@ -338,6 +368,36 @@ describe('verify', () => {
         ],
       },
     ]);
+  });
+
+  test('finds that the changes noted with a segment are not those of its WAL', async () => {
+    const name = '000000010000000000000009';
+    const key = `${WAL}${name}`;
+    const plain = fixtureSegment(MAJOR, name);
+    const annex = encodeSegmentFacts(factsOf(name));
+    const secondAnnex = encodeChangeSpan(withoutForks(changesOf(name)));
+    const object = sealObject({ kind: 'wal-segment', plain, annex, secondAnnex, level: 1 });
+    const { damaged } = await check(changed({ [key]: object }));
+    expect(damaged.find((one) => one.key === key)?.reason).toContain('differ from its WAL');
+    // The sealed changes were made of the right ones.
+    expect(damaged.map((one) => one.key)).toContain(oneOf(`${WAL}changes/`));
+  });
+
+  test('finds that sealed changes are not those of their segments, or of other WAL than they are named', async () => {
+    const key = oneOf(`${WAL}changes/`);
+    const { plain } = openObject(stored(key), 'wal-changes', key);
+    const other = encodeChangeSpan(withoutForks(decodeChangeSpan(plain)));
+    const object = sealObject({ kind: 'wal-changes', plain: other, level: 1 });
+    const { damaged } = await check(changed({ [key]: object }));
+    expect(damaged).toMatchObject([{ key, reason: expect.stringContaining('other changes') }]);
+    const wrong = `${WAL}changes/000000010000000000000009-00000001000000000000000B`;
+    const renamed = await check(changed({ [wrong]: stored(key) }));
+    expect(renamed.damaged).toMatchObject([
+      { key: wrong, reason: expect.stringContaining('other WAL') },
+    ]);
+    const segment = `${WAL}00000001000000000000000A`;
+    const expired = await check(changed({ [key]: object, [segment]: null }));
+    expect(expired.damaged.map((one) => one.key)).toEqual([segment]);
   });
 
   test('finds a hole behind the last backup', async () => {

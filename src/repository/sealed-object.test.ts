@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openAnnex, openObject, sealObject } from './sealed-object.ts';
+import { annexEnd, openAnnex, openObject, openSecondAnnex, sealObject } from './sealed-object.ts';
 import { decodeObjectHeader } from './object-header.ts';
 
 const KEY = 'walnut.json';
@@ -69,6 +69,47 @@ describe('a sealed object', () => {
         expect(() => openObject(bytes, 'manifest', KEY)).toThrow(KEY);
       }),
     );
+  });
+});
+
+describe('an annex of two parts', () => {
+  const plain = Buffer.from('some WAL');
+  const annex = Buffer.from('some facts');
+  const secondAnnex = Buffer.alloc(3000, 'some changes');
+  const good = sealObject({ kind: 'wal-segment', plain, annex, secondAnnex, level: 1 });
+  const header = decodeObjectHeader(good, KEY);
+
+  test('gives back each, the first without the second', () => {
+    expect(openObject(good, 'wal-segment', KEY).plain.equals(plain)).toBe(true);
+    const end = annexEnd(good, header, KEY);
+    expect(openAnnex(good.subarray(0, end), header, KEY).equals(annex)).toBe(true);
+    expect(
+      openSecondAnnex(good.subarray(0, header.payloadOffset), header, KEY).equals(secondAnnex),
+    ).toBe(true);
+  });
+
+  test('has no second part where none was stored', () => {
+    for (const one of [seal(plain), seal(plain, annex)]) {
+      const found = decodeObjectHeader(one, KEY);
+      expect(openSecondAnnex(one, found, KEY).length).toBe(0);
+      expect(annexEnd(one, found, KEY)).toBe(found.payloadOffset);
+    }
+  });
+
+  test('any flipped bit or cut is found by who reads the part', () => {
+    for (let at = 96; at < header.payloadOffset; at += 1) {
+      for (const bit of [0, 5, 7]) {
+        const bad = Buffer.from(good);
+        bad.writeUInt8(bad.readUInt8(at) ^ (1 << bit), at);
+        const read = (): void => {
+          const [first, second] = [openAnnex(bad, header, KEY), openSecondAnnex(bad, header, KEY)];
+          if (first.equals(annex) && second.equals(secondAnnex)) throw new Error('unnoticed');
+          throw new Error('other bytes');
+        };
+        expect(read).toThrow(KEY);
+      }
+      expect(() => openSecondAnnex(good.subarray(0, at), header, KEY)).toThrow(KEY);
+    }
   });
 });
 
