@@ -12,6 +12,7 @@ import { toLsn, type Lsn } from '../postgres/lsn.ts';
 import { parseSegmentName, segmentStart } from '../postgres/segment-name.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
 import { ChangeChain } from '../postgres/wal/change-chain.ts';
+import { ChangeMap } from '../postgres/wal/change-map.ts';
 import { listRecords, type ListedRecord } from '../postgres/wal/list-records.ts';
 import { describeSegment, SegmentDescriber } from '../postgres/wal/segment-facts.ts';
 import { walKeys } from '../repository/layout.ts';
@@ -26,6 +27,7 @@ const MAJOR = 18;
 const ONE = toTimelineId(1);
 const NAMES = expectedWal(MAJOR).path.slice(0, -1);
 const CUSTOM_MANAGER = 200;
+const HEAP_MANAGER = 10;
 const SPECIAL = 0x01;
 
 const startOf = (name: string): Lsn => segmentStart(parseSegmentName(name, SIZE).number, SIZE);
@@ -211,6 +213,19 @@ describe('changes of WAL', () => {
   });
 });
 
+const CHANGED = '1663/5/16384/0: limit null, blocks 7 9';
+
+/** A heap record that refers to two blocks, with 100 bytes of data. */
+function recordWithReferences(): { readonly bytes: Buffer } {
+  const bytes = Buffer.alloc(24 + 20 + 8 + 2 + 100);
+  bytes.writeUInt32LE(bytes.length, 0);
+  bytes.writeUInt8(HEAP_MANAGER, 17);
+  for (const [place, value] of [1663, 5, 16_384, 7].entries())
+    bytes.writeUInt32LE(value, 28 + place * 4);
+  bytes.set([1, 0x80, 0, 0, 9, 0, 0, 0, 255, 100], 44);
+  return { bytes };
+}
+
 describe('a chain of spans', () => {
   const spans = NAMES.map((name) => {
     const describer = new SegmentDescriber({ name, segmentBytes: SIZE });
@@ -240,6 +255,49 @@ describe('a chain of spans', () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  test('adds what a record changes that goes on from one span into the next, wherever it is cut', () => {
+    const [before, next] = [spans[0], spans[1]];
+    if (before === undefined || next === undefined) throw new Error('no span');
+    const { bytes } = recordWithReferences();
+    const lsn = toLsn(before.endLsn - 64n);
+    bytes.writeBigUInt64LE(before.lastRecordLsn ?? 0n, 8);
+    bytes.writeUInt32LE(crc32c(bytes.subarray(0, 20), crc32c(bytes.subarray(24))), 20);
+    for (let cut = 8; cut < bytes.length; cut += 8) {
+      const parts = [bytes.subarray(0, cut), bytes.subarray(cut)] as const;
+      const [tail, head] = parts.map((part) => ({
+        length: part.length,
+        bytes: part,
+        crc: crc32c(part),
+      }));
+      if (tail === undefined || head === undefined) throw new Error('no parts');
+      const begun = {
+        ...before,
+        map: new ChangeMap(),
+        tail: { ...tail, lsn, totalBytes: bytes.length },
+      };
+      const ended = {
+        ...next,
+        map: new ChangeMap(),
+        firstRecord: next.firstRecord && { ...next.firstRecord, prev: lsn },
+        head: { ...head, remainingBytes: head.length, overwritten: false },
+      };
+      const chain = new ChangeChain();
+      chain.append(begun);
+      expect(chain.completeTo).toBe(lsn);
+      expect(chain.append(ended)).toEqual({ kind: 'joined' });
+      expect(changeText(chain.map)).toEqual([CHANGED]);
+      const lost = new ChangeChain();
+      lost.append(begun);
+      const overwritten = { ...ended.head, remainingBytes: 0, overwritten: true };
+      const firstRecord = next.firstRecord && {
+        ...next.firstRecord,
+        prev: before.lastRecordLsn ?? lsn,
+      };
+      expect(lost.append({ ...ended, firstRecord, head: overwritten })).toEqual({ kind: 'joined' });
+      expect(changeText(lost.map)).toEqual([]);
+    }
   });
 
   test('takes no span that does not belong behind it, and stays as it was', () => {

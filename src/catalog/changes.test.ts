@@ -318,6 +318,28 @@ describe('changes', () => {
     expect(textOf(await changesOf(archive, { from: FROM, to: point }))).toEqual(found);
   });
 
+  test('of a damaged segment are those noted on its arrival, which may be too many, but not those of a dead branch', async () => {
+    const archive = await makeFixtureArchive(MAJOR);
+    const [name = ''] = WHOLE;
+    await archive.pushFixtures([name]);
+    await replace(archive, keyOf(archive, name), (stored) => flip(stored.length - 100)(stored));
+    const { records } = listRecords([fixtureSegment(MAJOR, name)], {
+      start: startOf(name),
+      segmentBytes: SIZE,
+    });
+    const middle = records[Math.floor(records.length / 2)]?.lsn ?? toLsn(0n);
+    const all = changeText(walked(MAJOR, { from: FROM, to: after(startOf(name), SIZE) }).map);
+    expect(textOf(await changesOf(archive, { from: FROM, to: middle, timeline: 1 }))).toEqual(all);
+    await archive.push(
+      '00000002.history',
+      `1\t${formatLsn(middle)}\tno recovery target specified\n`,
+    );
+    expect(await changesOf(archive, { from: FROM, to: middle })).toMatchObject({
+      kind: 'gap',
+      from: FROM,
+    });
+  });
+
   describe('that are sealed', () => {
     let archive: FixtureArchive;
     beforeAll(async () => {
