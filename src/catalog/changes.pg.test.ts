@@ -8,6 +8,7 @@ import { seededRandom, randomBelow } from '../../test/support/random.ts';
 import { makeTestArchive, type TestArchive } from '../../test/support/receiving.ts';
 import { populate } from '../../test/support/schema.ts';
 import { storeSegment } from '../archive/store-segment.ts';
+import { must } from '../lib/assert.ts';
 import { sleep } from '../lib/sleep.ts';
 import { readConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import { openSession } from '../postgres/connection/open-session.ts';
@@ -156,10 +157,7 @@ describe.each([17, 18] as const)('changes of WAL of a running server of version 
     for (const statement of WHOLE_FILES) await cluster.sql(statement);
     const load = startLoad(cluster, { sessions: 3, restMs: 0, seed: 'changes' });
     await load.waitForCommits(30);
-    for (const statement of RELATIONS) {
-      const client = await cluster.connect({ database: 'shop' });
-      await client.query(statement).finally(() => client.end());
-    }
+    for (const statement of RELATIONS) await cluster.sql(statement, { database: 'shop' });
     await load.waitForCommits(200);
     await load.stop();
     await dropMany(cluster);
@@ -208,26 +206,21 @@ describe.each([17, 18] as const)('changes of WAL of a running server of version 
   test('cover a commit whose many dropped relations are listed over a segment’s end', async () => {
     const inventory = await readWalInventory(archive.store, archive.scope);
     const { server, name: incarnation } = inventory;
-    const [run] = inventory.timelines.get(toTimelineId(1))?.runs ?? [];
+    const timeline = toTimelineId(1);
+    const run = must(inventory.timelines.get(timeline)?.runs[0], 'segments are stored');
     let found = 0;
-    for (let number = run?.first ?? 1n; number <= (run?.last ?? 0n); number += 1n) {
-      const name = formatSegmentName({ timeline: toTimelineId(1), number }, SIZE);
-      const key = walKeys.segment({ server, incarnation, timeline: toTimelineId(1) }, name);
+    for (let number = run.first; number <= run.last; number += 1n) {
+      const name = formatSegmentName({ timeline, number }, SIZE);
+      const key = walKeys.segment({ server, incarnation, timeline }, name);
       const { tail } = decodeChangeSpan(await readWalObjectChanges(archive.store, key));
       if (tail?.bytes[17] === TRANSACTION_MANAGER && tail.totalBytes > 40_000) found += 1;
     }
     expect(found).toBeGreaterThan(0);
-    const first = run?.first ?? 0n;
-    const last = run?.last ?? 0n;
-    const sealed = await sealChanges(archive.store, inventory, {
-      timeline: toTimelineId(1),
-      first,
-      last,
-    });
+    const sealed = await sealChanges(archive.store, inventory, { timeline, ...run });
     expect(sealed.kind).toBe('sealed');
     const { signal } = new AbortController();
     const again = await readWalInventory(archive.store, archive.scope);
-    const range = { timeline: toTimelineId(1), from, to, signal };
+    const range = { timeline, from, to, signal };
     const changes = await readChanges(archive.store, again, range);
     if (changes.kind !== 'known') throw new Error(changes.reason);
     expect(changeText(changes.map)).toEqual(changeText(await summarized()));
@@ -277,10 +270,7 @@ describe.each([13, 14, 15, 16] as const)(
       const load = startLoad(cluster, { sessions: 2, restMs: 0, seed: 'changes' });
       await load.waitForCommits(60);
       await load.stop();
-      for (const statement of RELATIONS) {
-        const client = await cluster.connect({ database: 'shop' });
-        await client.query(statement).finally(() => client.end());
-      }
+      for (const statement of RELATIONS) await cluster.sql(statement, { database: 'shop' });
       await cluster.sql('checkpoint');
       const to = parseLsn(
         await cluster.value('select redo_lsn::text from pg_control_checkpoint()'),

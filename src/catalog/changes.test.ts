@@ -174,6 +174,15 @@ describe.each(SUPPORTED_MAJORS)('changes of stored WAL of %i', (major) => {
   });
 });
 
+function outcomeOf(stored: Uint8Array): string {
+  try {
+    decodeChangeSpan(stored);
+    return 'read';
+  } catch (error) {
+    return hasCode(error, 'object-damaged', 'unsupported') ? 'refused' : 'another error';
+  }
+}
+
 describe('changes', () => {
   const WHOLE = PATH.slice(0, -1);
   const FROM = after(startOf(PATH[0] ?? ''), 40);
@@ -197,10 +206,10 @@ describe('changes', () => {
             // A push that was killed before its exit code is repeated.
             if (numberOf(name) % 2n === 0n) await archive.push(name, fixtureSegment(MAJOR, name));
             const found = await changesOf(archive, { from: FROM, to: TO, timeline: 1 });
-            if (name === names.at(-1)) expect(textOf(found)).toEqual(EXPECTED);
-            else if (names.indexOf(WHOLE[0] ?? '') > names.indexOf(name))
-              expect(found.kind).toBe('gap');
+            expect(found.kind).toBe(name === names.at(-1) ? 'known' : 'gap');
           }
+          const found = await changesOf(archive, { from: FROM, to: TO, timeline: 1 });
+          expect(textOf(found)).toEqual(EXPECTED);
         },
       ),
       { numRuns: 6 },
@@ -346,9 +355,7 @@ describe('changes', () => {
       archive = await makeFixtureArchive(MAJOR);
       await archive.pushFixtures(RUN);
       const inventory = await inventoryOf(archive);
-      expect(
-        await sealChanges(archive.store, inventory, { timeline: ONE, ...NUMBERS }),
-      ).toMatchObject({ kind: 'sealed' });
+      await sealChanges(archive.store, inventory, { timeline: ONE, ...NUMBERS });
     });
 
     const sealedKey = async (): Promise<string> => {
@@ -452,11 +459,7 @@ describe('changes', () => {
         const damaged = Buffer.from(bytes);
         damaged[at] = (damaged[at] ?? 0) ^ 0x81;
         for (const stored of [damaged, bytes.subarray(0, at)]) {
-          try {
-            decodeChangeSpan(stored);
-          } catch (error) {
-            expect(hasCode(error, 'object-damaged', 'unsupported')).toBe(true);
-          }
+          expect(outcomeOf(stored)).not.toBe('another error');
         }
       }
     }

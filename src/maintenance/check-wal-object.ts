@@ -33,7 +33,7 @@ export type WalObjectName =
     }
   | { readonly kind: 'index' | 'gap' | 'backup-history' };
 
-export type WalIdentity = {
+type WalIdentity = {
   readonly segmentBytes: number;
   readonly majorVersion: number;
   readonly systemIdentifier: bigint;

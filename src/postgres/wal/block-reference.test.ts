@@ -115,6 +115,7 @@ describe.each(SUPPORTED_MAJORS)('block references of %i', (major) => {
     const all = linesOf(record, major).length;
     const references = new BlockReferences();
     let refused = 0;
+    const readShort: number[] = [];
     for (let held = 24; held < record.length; held += 1) {
       references.open(
         { ...startOf(record.slice(0, held), major), totalBytes: record.length },
@@ -122,9 +123,10 @@ describe.each(SUPPORTED_MAJORS)('block references of %i', (major) => {
       );
       let count = 0;
       while (references.next()) count += 1;
-      if (references.problem === undefined) expect(count).toBe(all);
-      else refused += 1;
+      if (references.problem !== undefined) refused += 1;
+      else if (count !== all) readShort.push(held);
     }
+    expect(readShort).toEqual([]);
     expect(refused).toBeGreaterThan(30);
   });
 });
@@ -191,38 +193,36 @@ describe('a record', () => {
   });
 
   test.each([
-    [13, 0x05, undefined, 'none', 8192 - 100],
-    [13, 0x07, 500, 'pglz', 500],
-    [13, 0x06, undefined, 'pglz', 0],
-    [14, 0x07, 500, 'pglz', 500],
-    [15, 0x03, undefined, 'none', 8192 - 100],
-    [15, 0x07, 500, 'pglz', 500],
-    [16, 0x0b, 500, 'lz4', 500],
-    [17, 0x13, 500, 'zstd', 500],
-    [18, 0x12, undefined, 'zstd', 0],
-  ] as const)(
-    'of %i with image flags %i is read to its end',
-    (major, info, hole, compression, holeBytes) => {
-      const { bytes } = new RecordBuilder()
-        .block(0, WITH_IMAGE)
-        .image(100, info, hole)
-        .put(4, 1663, 5, 7, 9)
-        .put(1, 255, 0);
-      const references = new BlockReferences();
-      references.open(startOf(bytes, major));
-      expect(references.next()).toBe(true);
-      expect(references.block).toBe(9);
-      expect(references.image()).toEqual({
-        storedBytes: 100,
-        holeOffset: 64,
-        holeBytes,
-        compression,
-        isApplied: true,
-      });
-      expect(references.next()).toBe(false);
-      expect(references.problem).toBeUndefined();
-    },
-  );
+    [13, 0x05, { compression: 'none', holeBytes: 8192 - 100 }],
+    [13, 0x07, { compression: 'pglz', holeBytes: 500 }],
+    [13, 0x06, { compression: 'pglz', holeBytes: 0 }],
+    [14, 0x07, { compression: 'pglz', holeBytes: 500 }],
+    [15, 0x03, { compression: 'none', holeBytes: 8192 - 100 }],
+    [15, 0x07, { compression: 'pglz', holeBytes: 500 }],
+    [16, 0x0b, { compression: 'lz4', holeBytes: 500 }],
+    [17, 0x13, { compression: 'zstd', holeBytes: 500 }],
+    [18, 0x12, { compression: 'zstd', holeBytes: 0 }],
+  ] as const)('of %i with image flags %i is read to its end', (major, info, image) => {
+    const { compression, holeBytes } = image;
+    const isStored = compression !== 'none' && holeBytes > 0;
+    const { bytes } = new RecordBuilder()
+      .block(0, WITH_IMAGE)
+      .image(100, info, isStored ? holeBytes : undefined)
+      .put(4, 1663, 5, 7, 9)
+      .put(1, 255, 0);
+    const references = new BlockReferences();
+    references.open(startOf(bytes, major));
+    expect(references.next()).toBe(true);
+    expect(references.block).toBe(9);
+    expect(references.image()).toEqual({
+      storedBytes: 100,
+      holeOffset: 64,
+      isApplied: true,
+      ...image,
+    });
+    expect(references.next()).toBe(false);
+    expect(references.problem).toBeUndefined();
+  });
 
   test('may carry a replication origin and a top-level transaction, the latter from 14 on', () => {
     const { bytes } = new RecordBuilder()

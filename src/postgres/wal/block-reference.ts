@@ -41,7 +41,7 @@ export type RecordStart = {
   readonly totalBytes: number;
 };
 
-export type ImageCompression = 'none' | 'pglz' | 'lz4' | 'zstd';
+type ImageCompression = 'none' | 'pglz' | 'lz4' | 'zstd';
 
 /** The page image that a reference carries. */
 export type BlockImage = {

@@ -107,22 +107,22 @@ describe.each(SUPPORTED_MAJORS)('WAL of %i', (major) => {
   });
 
   test.each([
-    [7, 1000, 1000, 1],
-    [1, 1000, 1000, null],
-    [2, 1000, null, 1],
-    [4, 1000, null, null],
-    [7, 0, 0, 0],
-    [7, 32_672, 32_672, 1],
-    [7, 32_673, 32_673, 2],
+    [7, 1000, { main: 1000, map: 1 }],
+    [1, 1000, { main: 1000, map: null }],
+    [2, 1000, { main: null, map: 1 }],
+    [4, 1000, { main: null, map: null }],
+    [7, 0, { main: 0, map: 0 }],
+    [7, 32_672, { main: 32_672, map: 1 }],
+    [7, 32_673, { main: 32_673, map: 2 }],
   ])(
-    'that truncates with flags %i to %i blocks limits the main fork to %s and the visibility map to %s',
-    (flags, blocks, main, visibilityMap) => {
+    'that truncates with flags %i to %i blocks limits main fork and visibility map to %o',
+    (flags, blocks, limits) => {
       const { map } = collect(major, [
         { manager: STORAGE, info: 0x20 | SPECIAL, words: [blocks, ...RELATION_WORDS, flags] },
       ]);
-      expect(map.limitBlock(forkOf(0))).toBe(main);
+      expect(map.limitBlock(forkOf(0))).toBe(limits.main);
       expect(map.limitBlock(forkOf(1))).toBeNull();
-      expect(map.limitBlock(forkOf(2))).toBe(visibilityMap);
+      expect(map.limitBlock(forkOf(2))).toBe(limits.map);
     },
   );
 

@@ -5,11 +5,11 @@ import { ByteWriter } from '../../lib/byte-writer.ts';
 import { readChangeMap, writeChangeMap } from './change-map-codec.ts';
 import { ChangeMap, type ForkIdentity } from './change-map.ts';
 
+type Place = readonly [fork?: number, databaseOid?: number, tablespaceOid?: number];
+
 const fork = (
   relfilenode: number,
-  number = 0,
-  databaseOid = 5,
-  tablespaceOid = 1663,
+  ...[number = 0, databaseOid = 5, tablespaceOid = 1663]: Place
 ): ForkIdentity => ({
   tablespaceOid,
   databaseOid,
@@ -73,6 +73,15 @@ const anyChange: fc.Arbitrary<Change> = fc.oneof(
   },
 );
 const anyChanges = fc.array(anyChange, { maxLength: 400 });
+
+function outcomeOf(bytes: Uint8Array): string {
+  try {
+    readChangeMap(new ByteReader(bytes));
+    return 'read';
+  } catch (error) {
+    return error instanceof RangeError ? 'refused' : 'another error';
+  }
+}
 
 describe('a change map', () => {
   test('lists what was marked below the limit block, and knows the lowest limit', () => {
@@ -177,18 +186,13 @@ describe('a change map', () => {
     fc.assert(
       fc.property(
         anyChanges,
-        fc.nat(),
-        fc.nat(255),
+        fc.tuple(fc.nat(), fc.nat(255)),
         fc.boolean(),
-        (changes, place, value, isCut) => {
+        (changes, [place, value], isCut) => {
           const bytes = bytesOf(mapOf(changes));
           const at = place % bytes.length;
           bytes[at] = value;
-          try {
-            readChangeMap(new ByteReader(isCut ? bytes.subarray(0, at) : bytes));
-          } catch (error) {
-            expect(error).toBeInstanceOf(RangeError);
-          }
+          expect(outcomeOf(isCut ? bytes.subarray(0, at) : bytes)).not.toBe('another error');
         },
       ),
       { numRuns: 500 },
