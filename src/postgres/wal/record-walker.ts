@@ -152,13 +152,9 @@ export class RecordWalker {
       : undefined;
   }
 
-  /** The same two as {@link ChangeSpan} has them. */
-  get headFragment(): RecordFragment {
-    return this.#head.fragment();
-  }
-
-  get tailFragment(): RecordFragment {
-    return this.#partial.fragment();
+  /** The bytes of head and tail as `ChangeSpan` has them, where there are any. */
+  fragments(): { readonly head: RecordFragment; readonly tail: RecordFragment } {
+    return { head: this.#head.fragment(), tail: this.#partial.fragment() };
   }
 
   #step(): void {

@@ -153,6 +153,7 @@ export class SegmentDescriber {
     const { version, systemIdentifier, head, tail } = walker;
     if (version === undefined || systemIdentifier === undefined) return undefined;
     const end = this.#end();
+    const fragments = walker.fragments();
     const isClosed = end === 'full' || end === 'switch';
     const { segmentBytes } = this.#options;
     return {
@@ -165,10 +166,10 @@ export class SegmentDescriber {
       timelines: walker.timelines,
       firstRecord: walker.firstRecord,
       lastRecordLsn: walker.lastRecordLsn,
-      head: head && { ...walker.headFragment, ...edgeOf(head) },
+      head: head && { ...fragments.head, ...edgeOf(head) },
       tail:
         isClosed && tail?.totalBytes !== undefined
-          ? { ...walker.tailFragment, lsn: tail.lsn, totalBytes: tail.totalBytes }
+          ? { ...fragments.tail, lsn: tail.lsn, totalBytes: tail.totalBytes }
           : undefined,
       map: this.#changes.map,
       unusable: this.#changes.unusable.list(),
