@@ -21,7 +21,7 @@ export type Folder = {
   /** Unsorted. */
   readonly names: readonly string[];
   /** Null when it is gone. */
-  look(name: string): FolderEntry | null;
+  readonly look: (name: string) => FolderEntry | null;
 };
 
 /** A stretch of a file to read. `path` is relative to the data directory; at most {@link RANGE_BYTES_MAX}. */
