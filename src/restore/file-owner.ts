@@ -49,6 +49,11 @@ async function ownerOfFolder(path: string): Promise<ResolvedOwner | null> {
   return { uid: info.uid, gid: info.gid, name: await accountName(info.uid) };
 }
 
+/** The account under which this process makes files. */
+export async function ownAccountName(): Promise<string> {
+  return accountName(process.geteuid?.() ?? 0);
+}
+
 /** The owner of the deepest folder above `path` that exists. */
 async function ownerOfNearestFolder(path: string): Promise<ResolvedOwner> {
   for (let folder = dirname(path); ; folder = dirname(folder)) {

@@ -9,6 +9,7 @@ import { WalnutError } from '../lib/walnut-error.ts';
 import { toMajorVersion } from '../postgres/version.ts';
 import type { Manifest } from '../repository/manifest.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
+import { ownAccountName } from './file-owner.ts';
 import type { PlacedTablespace } from './locations.ts';
 import { ensureOwnedFolder, writeOwnedFile } from './owned-files.ts';
 import type { RestorePlan } from './plan.ts';
@@ -120,7 +121,7 @@ async function writeConfiguration(plan: RestorePlan): Promise<void> {
   const minimal = minimalConfiguration({
     settings: new Map(Object.entries(manifest.settings)),
     required: control.requiredSettings,
-    owner: owner?.name ?? SUPERUSER_DEFAULT,
+    owner: owner?.name ?? (await ownAccountName()),
     superuser: SUPERUSER_DEFAULT,
   });
   if (!content.hasConfiguration) await writeInside(plan, 'postgresql.conf', minimal.postgresqlConf);
