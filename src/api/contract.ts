@@ -108,7 +108,7 @@ export type ShowDocument = ListedBackup & {
     readonly name: string | null;
     readonly location: string;
   }[];
-  readonly databases: readonly { readonly oid: number; readonly name: string }[];
+  readonly databases: readonly { readonly oid: number; readonly name: string }[] | null;
   readonly settings: Readonly<Record<string, string>>;
   readonly damage: readonly PageDamage[];
   readonly warnings: readonly string[];
@@ -269,7 +269,7 @@ export const showDocument: z.ZodType<ShowDocument> = z.strictObject({
   tablespaces: z.array(
     z.strictObject({ oid: count, name: z.string().nullable(), location: z.string() }),
   ),
-  databases: z.array(z.strictObject({ oid: count, name: z.string() })),
+  databases: z.array(z.strictObject({ oid: count, name: z.string() })).nullable(),
   settings: z.record(z.string(), z.string()),
   damage,
   warnings: strings,

@@ -37,6 +37,7 @@ export async function runBackup(
   try {
     const source = await chooseSource(options, connected);
     progress.note(source.reason);
+    if (connected.sqlRefusal !== null) progress.note(unknownWithoutSql(connected));
     const lease = await options.store.acquireLease(
       serverKeys.backupLease(options.server),
       thisProcess('backup'),
@@ -57,6 +58,17 @@ export async function runBackup(
   }
 }
 
+/** What the manifest will lack, said once. */
+function unknownWithoutSql({ facts }: BackupConnection): string {
+  const settings = facts.role.readsAllSettings
+    ? ''
+    : ', settings that only pg_read_all_settings sees (where the server keeps its files)';
+  return (
+    'over replication connections only; not known, and not recorded: names of databases and tablespaces, which relation ' +
+    `a damaged block belongs to, configuration files outside the data directory${settings}`
+  );
+}
+
 async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
   const { options, signal, source } = context;
   const supply = await options.walSupply.begin(context.connected.incarnation, signal);
@@ -72,7 +84,7 @@ async function takeBackup(context: BackupContext): Promise<BackupOutcome> {
       source.kind === 'stream'
         ? await copyByStream({ ...context, signal: both })
         : await copyByFunctions({ ...context, signal: both }, source);
-    if (supply === null) await switchOnPrimary(context);
+    if (supply === null) await switchOnPrimary(context, copied);
     return await commitBackup({ ...context, signal: both }, copied);
   } finally {
     await supply?.stop();

@@ -39,6 +39,10 @@ export async function chooseSource(
   connected: BackupConnection,
 ): Promise<ChosenSource> {
   if (options.from === 'stream') return { kind: 'stream', reason: 'source stream, as asked' };
+  if (connected.sqlRefusal !== null) {
+    const { reason } = connected.sqlRefusal;
+    return { kind: 'stream', reason: `source stream, because the server takes no SQL (${reason})` };
+  }
   const local = await localObstacle(options, connected);
   if (options.from === 'local' || (options.from === 'auto' && local === null)) {
     if (local !== null) throw unusable('local', local);

@@ -2,9 +2,16 @@
 import { isAbsolute } from 'node:path';
 import { withTimeout } from '../lib/with-timeout.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
+import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import { openSession } from '../postgres/connection/open-session.ts';
 import { readServerFacts, type ServerFacts } from '../postgres/connection/server-facts.ts';
 import type { Session } from '../postgres/connection/session.ts';
+import {
+  connectToServer,
+  type ServerConnection,
+  type SqlRefusal,
+} from '../postgres/replication/server-connection.ts';
+import { readServerTime as readServerTimeByReplication } from '../postgres/replication/server-time.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { MajorVersion } from '../postgres/version.ts';
 import type { Incarnation } from '../repository/repository.ts';
@@ -14,15 +21,21 @@ import { admitServer } from './admit-server.ts';
 const PAGE_BYTES = 8192;
 
 export type BackupConnection = {
-  /** Stays open from start to stop: if it ends, so does the backup on the server. */
+  /**
+   * Stays open from start to stop: if it ends, so does the backup on the server. Takes SQL exactly when
+   * {@link sqlRefusal} is null, else replication commands only.
+   */
   readonly session: Session;
+  /** Only source `stream` can do without SQL. */
+  readonly sqlRefusal: SqlRefusal | null;
   readonly facts: ServerFacts;
   readonly incarnation: Incarnation;
   readonly systemIdentifier: bigint;
   readonly majorVersion: MajorVersion;
   readonly serverVersionNum: number;
   readonly timeline: TimelineId;
-  readonly isStandby: boolean;
+  /** Null where the connection does not tell. */
+  readonly isStandby: boolean | null;
   /** Tablespaces inside the data directory, relative to it. */
   readonly innerTablespaces: ReadonlySet<string>;
   serverTime(): Promise<Date>;
@@ -44,12 +57,28 @@ export async function connectForBackup(
   const settings = several
     ? { ...options.connection, targetSessionAttrs: targetSessionAttrs[options.backupFrom] }
     : options.connection;
-  const session = await openSession(settings, { applicationName: 'walnut backup', signal });
+  const connection = await open(settings, options.from, signal);
   try {
-    const facts = await readServerFacts(session);
-    requireSupported(facts);
-    const incarnation = await admitServer(options.store, options.server, facts);
-    return describe(session, facts, incarnation);
+    requireSupported(connection.facts);
+    const incarnation = await admitServer(options.store, options.server, connection.facts);
+    return describe(connection, incarnation);
+  } catch (error) {
+    await connection.session.close();
+    throw error;
+  }
+}
+
+/** Sources that run functions on the server are of no use without SQL. */
+async function open(
+  settings: ConnectionSettings,
+  from: BackupOptions['from'],
+  signal: AbortSignal,
+): Promise<ServerConnection> {
+  const sessionOptions = { applicationName: 'walnut backup', signal };
+  if (from === 'auto' || from === 'stream') return connectToServer(settings, sessionOptions);
+  const session = await openSession(settings, sessionOptions);
+  try {
+    return { session, facts: await readServerFacts(session), sqlRefusal: null };
   } catch (error) {
     await session.close();
     throw error;
@@ -57,12 +86,13 @@ export async function connectForBackup(
 }
 
 function describe(
-  session: Session,
-  facts: ServerFacts,
+  { session, facts, sqlRefusal }: ServerConnection,
   incarnation: Incarnation,
 ): BackupConnection {
+  const hasSql = sqlRefusal === null;
   return {
     session,
+    sqlRefusal,
     facts,
     incarnation,
     systemIdentifier: facts.systemIdentifier,
@@ -71,8 +101,9 @@ function describe(
     timeline: facts.timeline,
     isStandby: facts.isInRecovery,
     innerTablespaces: innerTablespaces(facts),
-    serverTime: async () => readServerTime(session),
-    expectedBytes: async () => readExpectedBytes(session),
+    serverTime: async () =>
+      hasSql ? readServerTime(session) : readServerTimeByReplication(session),
+    expectedBytes: async () => (hasSql ? readExpectedBytes(session) : null),
     close: async () => session.close(),
   };
 }
@@ -117,7 +148,7 @@ async function readExpectedBytes(session: Session): Promise<number | null> {
 }
 
 function innerTablespaces({ dataDirectory, tablespaces }: ServerFacts): ReadonlySet<string> {
-  const inside = tablespaces
+  const inside = (tablespaces ?? [])
     .filter(({ location }) => isAbsolute(location) && dataDirectory !== null)
     .filter(({ location }) => location.startsWith(`${dataDirectory}/`))
     .map(({ location }) => location.slice(`${dataDirectory}/`.length));

@@ -20,6 +20,8 @@ export type CopiedCluster = CopyResult & {
   readonly controlFile: Buffer;
   readonly backupLabel: Buffer;
   readonly tablespaceMap: Buffer;
+  readonly tablespaces: Manifest['tablespaces'];
+  readonly fromStandby: boolean;
   /** Configuration files outside the data directory, as far as they could be read. */
   readonly externalFiles: Manifest['externalFiles'];
 };

@@ -61,6 +61,8 @@ export async function copyByFunctions(
     controlFile,
     backupLabel,
     tablespaceMap,
+    tablespaces: [...(connected.facts.tablespaces ?? [])],
+    fromStandby: connected.isStandby === true,
     externalFiles,
     startLsn,
     stopLsn,

@@ -1,6 +1,7 @@
 /** Copies a cluster by one `BASE_BACKUP`: for a role that may replicate and nothing else. */
 import { isAbsolute } from 'node:path';
 import { WalnutError } from '../lib/walnut-error.ts';
+import { parseBackupLabel } from '../postgres/cluster/backup-label.ts';
 import { CONTROL_FILE_PATH, isControlFileTorn } from '../postgres/cluster/control-file.ts';
 import { formatTablespaceMap } from '../postgres/cluster/tablespace-map.ts';
 import { missingGrants } from '../postgres/connection/grants.ts';
@@ -15,7 +16,7 @@ import { backupIdOf } from '../repository/backup-id.ts';
 import { warnOf, type BackupContext, type GroundedContext } from './backup-context.ts';
 import type { BackupGround } from './decide-ground.ts';
 import { noteAttempt } from './note-attempt.ts';
-import { withCheckpointLimit } from './connect.ts';
+import { withCheckpointLimit, type BackupConnection } from './connect.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { FileCopy } from './copy-files.ts';
 import { StreamTasks } from './stream-tasks.ts';
@@ -24,25 +25,24 @@ const KB = 1024;
 
 export async function copyByStream(begun: BackupContext): Promise<CopiedCluster> {
   const context = await groundForStream(begun);
-  const { options, progress, connected, signal, id, ground } = context;
+  const { connected, id, ground } = context;
   const startedAt = await connected.serverTime();
-  const connection = await openReplicationConnection(options.connection, {
-    applicationName: 'walnut backup',
-    signal,
-  });
-  if (connection.fallback !== null) progress.note(connection.fallback);
+  const session = await replicationSession(context);
   try {
-    const copied = await receive(context, connection.session, startedAt);
+    const copied = await receive(context, session, startedAt);
     if (copied.result.checksumFailure && copied.damage.length === 0) {
       warnOf(context)(
         'the server reported checksum failures in pages that were sound when they arrived',
       );
     }
     const { result, ...files } = copied;
+    const { from } = parseBackupLabel(copied.backupLabel);
     return {
       ...files,
       id,
       ground,
+      tablespaces: tablespacesOf(connected, result),
+      fromStandby: from === 'standby',
       timeline: result.start.timeline,
       stopTimeline: result.end.timeline,
       startLsn: result.start.lsn,
@@ -52,7 +52,7 @@ export async function copyByStream(begun: BackupContext): Promise<CopiedCluster>
       externalFiles: [],
     };
   } finally {
-    await connection.session.close();
+    if (session !== connected.session) await session.close();
   }
 }
 
@@ -60,16 +60,21 @@ export async function copyByStream(begun: BackupContext): Promise<CopiedCluster>
 async function groundForStream(context: BackupContext): Promise<GroundedContext> {
   const { options, connected, stamp } = context;
   if (options.type !== null && options.type !== 'full') {
-    const missing = await missingGrants(connected.session, 'connection');
-    const how =
-      missing.length === 0
-        ? 'use --from connection'
-        : `to let this role read over SQL, run as a superuser: ${missing.join(' ')}`;
+    const how = await howToReadOverSql(connected);
     warnOf(context)(
       `full backup instead of ${options.type}: source stream takes the whole cluster in one piece; ${how}`,
     );
   }
   return { ...context, id: backupIdOf(stamp, 'full'), ground: WHOLE_AND_ALONE };
+}
+
+async function howToReadOverSql({ session, sqlRefusal }: BackupConnection): Promise<string> {
+  if (sqlRefusal !== null)
+    return `to let this role read over SQL: ${sqlRefusal.hint ?? sqlRefusal.reason}`;
+  const missing = await missingGrants(session, 'connection');
+  return missing.length === 0
+    ? 'use --from connection'
+    : `to let this role read over SQL, run as a superuser: ${missing.join(' ')}`;
 }
 
 const WHOLE_AND_ALONE: BackupGround = {
@@ -81,6 +86,33 @@ const WHOLE_AND_ALONE: BackupGround = {
   damage: new Map(),
 };
 
+/** Where the backup's own connection takes replication commands it does, so that no second WAL sender is used. */
+async function replicationSession({
+  options,
+  connected,
+  progress,
+  signal,
+}: BackupContext): Promise<Session> {
+  if (connected.sqlRefusal !== null) return connected.session;
+  const { session, fallback } = await openReplicationConnection(options.connection, {
+    applicationName: 'walnut backup',
+    signal,
+  });
+  if (fallback !== null) progress.note(fallback);
+  return session;
+}
+
+/** BASE_BACKUP says where tablespaces lie, SQL also what they are called. */
+function tablespacesOf(
+  { facts }: BackupConnection,
+  { tablespaces }: BaseBackupResult,
+): CopiedCluster['tablespaces'] {
+  if (facts.tablespaces !== null) return [...facts.tablespaces];
+  return tablespaces.flatMap(({ oid, location }) =>
+    oid === null || location === null ? [] : [{ oid, name: null, location }],
+  );
+}
+
 type Received = Omit<
   CopiedCluster,
   | 'id'
@@ -91,6 +123,8 @@ type Received = Omit<
   | 'stopLsn'
   | 'startedAt'
   | 'finishedAt'
+  | 'tablespaces'
+  | 'fromStandby'
   | 'externalFiles'
 > & { readonly result: BaseBackupResult };
 
@@ -137,7 +171,7 @@ async function receive(
     await tasks.finish();
     const running = requireCopy(copy);
     const files = await running.finish();
-    return { ...files, ...keptFiles(context, tasks), result };
+    return { ...files, ...keptFiles(context, { kept: tasks.kept, result }), result };
   } finally {
     await (copy as FileCopy | null)?.workers.terminate();
   }
@@ -173,11 +207,13 @@ function newCopy(context: GroundedContext, start: WalPosition, tasks: StreamTask
 
 /**
  * 15 leaves in-place tablespaces (a developer option) out of a base backup with TABLESPACE_MAP; without it they come as
- * plain folders among the data directory's files, and the map is made here.
+ * plain folders among the data directory's files, and the map is made here. So also where it is not known whether there
+ * are any: then a tablespace's path that is too long for tar fails the backup, but nothing is left out of it silently.
  */
 function hidesTablespaces({ connected }: BackupContext): boolean {
-  const isInPlace = connected.facts.tablespaces.some(({ location }) => !isAbsolute(location));
-  return isInPlace && connected.majorVersion < 16;
+  const { tablespaces } = connected.facts;
+  const mayBeInPlace = tablespaces?.some(({ location }) => !isAbsolute(location)) ?? true;
+  return mayBeInPlace && connected.majorVersion < 16;
 }
 
 function streamOptions(context: BackupContext): Parameters<typeof streamBaseBackup>[1] {
@@ -194,8 +230,8 @@ function streamOptions(context: BackupContext): Parameters<typeof streamBaseBack
 }
 
 function keptFiles(
-  context: BackupContext,
-  { kept }: StreamTasks,
+  { connected }: BackupContext,
+  { kept, result }: Pick<StreamTasks, 'kept'> & { readonly result: BaseBackupResult },
 ): Pick<CopiedCluster, 'controlFile' | 'backupLabel' | 'tablespaceMap'> {
   const controlFile = kept.get(CONTROL_FILE_PATH);
   const backupLabel = kept.get('backup_label');
@@ -208,10 +244,11 @@ function keptFiles(
       },
     );
   }
-  return { controlFile, backupLabel, tablespaceMap: kept.get('tablespace_map') ?? mapOf(context) };
+  const tablespaceMap = kept.get('tablespace_map') ?? mapOf(connected, result);
+  return { controlFile, backupLabel, tablespaceMap };
 }
 
-function mapOf({ connected }: BackupContext): Buffer {
-  const outside = connected.facts.tablespaces.filter(({ location }) => isAbsolute(location));
+function mapOf(connected: BackupConnection, result: BaseBackupResult): Buffer {
+  const outside = tablespacesOf(connected, result).filter(({ location }) => isAbsolute(location));
   return Buffer.from(formatTablespaceMap(outside, connected.majorVersion), 'utf8');
 }

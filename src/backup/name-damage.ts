@@ -38,7 +38,8 @@ async function nameOf(
   facts: ServerFacts,
 ): Promise<string | null> {
   const file = classifyFile(path);
-  if (file.kind !== 'relation') return null;
+  // Without SQL nobody can be asked.
+  if (file.kind !== 'relation' || facts.databases === null) return null;
   const isShared = file.tablespaceOid === GLOBAL_TABLESPACE_OID;
   const database = isShared
     ? settings.database

@@ -1,7 +1,6 @@
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
-import type { ServerFacts } from '../postgres/connection/server-facts.ts';
-import type { Session } from '../postgres/connection/session.ts';
+import type { ServerConnection } from '../postgres/replication/server-connection.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** How the server is meant to be protected. */
@@ -29,12 +28,10 @@ export type CheckRequest = ServerPlan & {
   readonly now: () => Date;
 };
 
-/** A server that answers. */
-export type CheckedServer = {
+/** A server that answers: what takes no SQL is asked by replication commands, as far as there are any. */
+export type CheckedServer = ServerConnection & {
   readonly plan: ServerPlan;
   readonly settings: ConnectionSettings;
-  readonly session: Session;
-  readonly facts: ServerFacts;
   readonly signal: AbortSignal;
 };
 

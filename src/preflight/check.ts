@@ -1,10 +1,9 @@
 /** Every precondition of backup and WAL of one server; each that does not hold comes with its fix. */
-import { openSession } from '../postgres/connection/open-session.ts';
 import {
   describeConnection,
   type ConnectionSettings,
 } from '../postgres/connection/connection-settings.ts';
-import { readServerFacts } from '../postgres/connection/server-facts.ts';
+import { connectToServer } from '../postgres/replication/server-connection.ts';
 import type { CheckedRepository, CheckedServer, CheckRequest, ServerPlan } from './check-types.ts';
 import { failedBy, pass, type Finding } from './finding.ts';
 import {
@@ -90,13 +89,8 @@ export async function connectForCheck(
 ): Promise<CheckedServer> {
   const chosen =
     settings.hosts.length > 1 ? { ...settings, targetSessionAttrs: 'primary' as const } : settings;
-  const session = await openSession(chosen, { applicationName: 'walnut check', signal });
-  try {
-    return { plan, settings: chosen, session, facts: await readServerFacts(session), signal };
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
+  const connection = await connectToServer(chosen, { applicationName: 'walnut check', signal });
+  return { ...connection, plan, settings: chosen, signal };
 }
 
 type Connected = {
@@ -109,15 +103,8 @@ async function checkConnected(
   findings: Finding[],
   { request, repository, server }: Connected,
 ): Promise<void> {
-  const { signal, facts, session, settings } = server;
-  const role = facts.role.isSuperuser ? 'a superuser' : 'no superuser';
-  findings.push(
-    pass(
-      'connection',
-      `${describeConnection(settings)}: PostgreSQL ${session.majorVersion}.${facts.serverVersionNum % 10_000}, ` +
-        `role ${facts.role.name}, ${role}, ${session.encryption?.protocol ?? 'not encrypted'}`,
-    ),
-  );
+  const { signal } = server;
+  findings.push(describeServer(server));
   const steps: Step[] = [
     step('block size', async () => [checkBlockSize(server)]),
     step('clock', async () => [await checkClock(server)]),
@@ -136,6 +123,19 @@ async function checkConnected(
     const found = await attempt(findings, signal, { name, work: run });
     findings.push(...(found ?? []));
   }
+}
+
+function describeServer({ facts, session, settings, sqlRefusal }: CheckedServer): Finding {
+  const role = facts.role.isSuperuser ? 'a superuser' : 'no superuser';
+  const limits =
+    sqlRefusal === null
+      ? ''
+      : `; over replication connections only (${sqlRefusal.reason}), so that not everything can be checked`;
+  return pass(
+    'connection',
+    `${describeConnection(settings)}: PostgreSQL ${session.majorVersion}.${facts.serverVersionNum % 10_000}, ` +
+      `role ${facts.role.name}, ${role}, ${session.encryption?.protocol ?? 'not encrypted'}${limits}`,
+  );
 }
 
 function repositorySteps({
@@ -164,12 +164,13 @@ function repositorySteps({
 
 async function checkStandby({ settings, plan, signal }: CheckedServer): Promise<Finding> {
   const standby = { ...settings, targetSessionAttrs: plan.backupFrom as 'standby' };
-  const session = await openSession(standby, { applicationName: 'walnut check', signal });
+  const { session } = await connectToServer(standby, { applicationName: 'walnut check', signal });
   await session.close();
   return pass('standby', `a server for backup_from = ${plan.backupFrom} answers`);
 }
 
-async function clusterBytes({ session }: CheckedServer): Promise<number | null> {
+async function clusterBytes({ session, sqlRefusal }: CheckedServer): Promise<number | null> {
+  if (sqlRefusal !== null) return null;
   try {
     const rows = await session.query<{ bytes: string }>(
       'SELECT sum(pg_tablespace_size(oid))::text AS bytes FROM pg_tablespace',

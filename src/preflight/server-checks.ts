@@ -1,3 +1,4 @@
+import { readServerTime } from '../postgres/replication/server-time.ts';
 import { presentIncarnation, readServerRecord } from '../repository/repository.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckedServer } from './check-types.ts';
@@ -45,20 +46,26 @@ export async function checkIdentity(
   );
 }
 
-export async function checkClock({ session }: CheckedServer): Promise<Finding> {
+export async function checkClock(server: CheckedServer): Promise<Finding> {
   const name = 'clock';
   const before = Date.now();
-  const rows = await session.query<{ ms: string }>(
-    'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint::text AS ms',
-    { act: 'ask the server for its time' },
-  );
-  const differenceMs = Number(rows[0]?.ms) - (before + Date.now()) / 2;
+  const serverMs = await serverTimeMs(server);
+  const differenceMs = serverMs - (before + Date.now()) / 2;
   const detail = `${Math.abs(differenceMs / 1000).toFixed(1)} s apart from this host`;
   if (Math.abs(differenceMs) <= CLOCK_DIFFERENCE_MS_MAX) return pass(name, detail);
   return fail(name, detail, {
     kind: 'other',
     text: 'Synchronise both clocks (chrony, systemd-timesyncd): times to restore to are by the server’s clock.',
   });
+}
+
+async function serverTimeMs({ session, sqlRefusal }: CheckedServer): Promise<number> {
+  if (sqlRefusal !== null) return (await readServerTime(session)).getTime();
+  const rows = await session.query<{ ms: string }>(
+    'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint::text AS ms',
+    { act: 'ask the server for its time' },
+  );
+  return Number(rows[0]?.ms);
 }
 
 export function checkFullPageWrites({ facts }: CheckedServer): Finding {

@@ -34,6 +34,7 @@ export async function findServerNeeds(server: CheckedServer): Promise<ServerNeed
     text,
     reason: 'backups over connections are parallel; without this they are read by BASE_BACKUP',
   }));
+  if (server.sqlRefusal !== null) return needs;
   const conveniences: ServerNeed[] = [];
   for (const [need, reason] of CONVENIENCES) {
     for (const text of await missingGrants(server.session, need)) {

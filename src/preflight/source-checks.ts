@@ -1,7 +1,7 @@
 /** Whether the files of the cluster can be reached in one of the three ways (`backup --from`). */
 import { access, constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../lib/walnut-error.ts';
+import { messageOf, WalnutError } from '../lib/walnut-error.ts';
 import {
   CONTROL_FILE_BYTES,
   CONTROL_FILE_PATH,
@@ -9,6 +9,7 @@ import {
 } from '../postgres/cluster/control-file.ts';
 import { functionsNeeded, missingGrants } from '../postgres/connection/grants.ts';
 import { openReplicationConnection } from '../postgres/replication/replication-connection.ts';
+import type { SqlRefusal } from '../postgres/replication/server-connection.ts';
 import type { CheckedServer } from './check-types.ts';
 import { fail, failedBy, pass, type Finding } from './finding.ts';
 
@@ -19,7 +20,10 @@ export type SourceFindings = {
 };
 
 export async function checkSources(server: CheckedServer): Promise<SourceFindings> {
-  const { plan, facts, session, signal } = server;
+  const { plan, facts, session, signal, sqlRefusal } = server;
+  if (sqlRefusal !== null) {
+    return { findings: await checkStreamOnly(server, sqlRefusal), optionalGrants: [] };
+  }
   const grants = await missingGrants(session, plan.dataDirectory === null ? 'connection' : 'local');
   const replication = await checkReplication(server);
   const canStream = replication.every(({ passed }) => passed);
@@ -38,6 +42,25 @@ export async function checkSources(server: CheckedServer): Promise<SourceFinding
     findings.push(...replication);
   }
   return { findings, optionalGrants: isStreamOnly ? grants : [] };
+}
+
+/** The connection itself shows that the role may replicate; whatever else it may do takes SQL. */
+async function checkStreamOnly(
+  server: CheckedServer,
+  { reason, hint = 'Let the role connect to its database.' }: SqlRefusal,
+): Promise<Finding[]> {
+  const { plan, facts } = server;
+  const name = 'backup rights';
+  const replication = [
+    pass('replication role', `role ${facts.role.name} has REPLICATION`),
+    pass('replication connection', 'pg_hba.conf lets the role replicate'),
+  ];
+  if (plan.dataDirectory === null) {
+    const detail = `role ${facts.role.name} backs up by source stream. For source connection, which is parallel: ${hint}`;
+    return [pass(name, detail), ...replication];
+  }
+  const error = new WalnutError('permission', `source local needs SQL, and ${reason}`, { hint });
+  return [await checkDataDirectory(server), failedBy(name, error, server.signal), ...replication];
 }
 
 function sourceFinding(

@@ -1,9 +1,13 @@
 /** Whether WAL can come in: by a replication slot, by `archive_command`, or both. */
+import { formatLsn } from '../postgres/lsn.ts';
+import { readSlot as readPhysicalSlot } from '../postgres/replication/commands.ts';
 import type { CheckedServer } from './check-types.ts';
 import { fail, pass, type Finding } from './finding.ts';
 
 /** A backup by BASE_BACKUP and the receiver take one each. */
 const WAL_SENDERS_NEEDED = 2;
+/** READ_REPLICATION_SLOT came with it. */
+const READ_SLOT_MAJOR = 15;
 
 export async function checkWalIntake(server: CheckedServer): Promise<Finding[]> {
   const { wal } = server.plan;
@@ -20,32 +24,48 @@ export async function checkWalIntake(server: CheckedServer): Promise<Finding[]> 
   return findings;
 }
 
-async function checkWalSenders({ session, facts }: CheckedServer): Promise<Finding> {
+async function checkWalSenders(server: CheckedServer): Promise<Finding> {
   const name = 'max_wal_senders';
-  const max = Number(facts.settings[name]);
-  const rows = await session.query<{ used: number }>(
-    'SELECT count(*)::int AS used FROM pg_stat_replication',
-    { act: 'count WAL senders' },
-  );
-  const used = rows[0]?.used ?? 0;
-  const detail = `${used} of ${max} in use`;
-  if (max >= WAL_SENDERS_NEEDED && used < max) return pass(name, detail);
+  const max = Number(server.facts.settings[name]);
+  const used = await countRows(server, 'pg_stat_replication');
+  const detail = inUse(used, max);
+  if (max >= WAL_SENDERS_NEEDED && (used ?? 0) < max) return pass(name, detail);
   return fail(name, detail, {
     kind: 'setting',
     text: `ALTER SYSTEM SET max_wal_senders = ${Math.max(10, max + WAL_SENDERS_NEEDED)}; -- then restart the server`,
   });
 }
 
+/** Null where SQL, which alone tells, is refused. */
+async function countRows(
+  { session, sqlRefusal }: CheckedServer,
+  view: 'pg_stat_replication' | 'pg_replication_slots',
+): Promise<number | null> {
+  if (sqlRefusal !== null) return null;
+  const rows = await session.query<{ used: number }>(`SELECT count(*)::int AS used FROM ${view}`, {
+    act: `count the rows of ${view}`,
+  });
+  return rows[0]?.used ?? 0;
+}
+
+function inUse(used: number | null, max: number): string {
+  return used === null ? `${max}; how many are in use takes SQL` : `${used} of ${max} in use`;
+}
+
 type SlotRow = {
   readonly slot_type: string;
-  readonly active: boolean;
+  /** Null where the server does not tell. */
+  readonly active: boolean | null;
   readonly restart_lsn: string | null;
   readonly wal_status: string | null;
   readonly safe_wal_size: bigint | null;
   readonly retained: bigint | null;
 };
 
-async function readSlot({ session, plan, facts }: CheckedServer): Promise<SlotRow | null> {
+/** What is known of the slot; null when there is none, `unknown` when the server does not tell. */
+async function readSlot(server: CheckedServer): Promise<SlotRow | null | 'unknown'> {
+  const { session, plan, facts, sqlRefusal } = server;
+  if (sqlRefusal !== null) return readSlotByReplication(server);
   const end = facts.isInRecovery ? 'pg_last_wal_replay_lsn()' : 'pg_current_wal_lsn()';
   const rows = await session.query<SlotRow>(
     `SELECT slot_type, active, restart_lsn, wal_status, safe_wal_size,
@@ -56,19 +76,35 @@ async function readSlot({ session, plan, facts }: CheckedServer): Promise<SlotRo
   return rows[0] ?? null;
 }
 
+async function readSlotByReplication({
+  session,
+  plan,
+  facts,
+}: CheckedServer): Promise<SlotRow | null | 'unknown'> {
+  if (session.majorVersion < READ_SLOT_MAJOR) return 'unknown';
+  const position = await readPhysicalSlot(session, plan.slot);
+  if (position === null) return null;
+  const { restartLsn } = position;
+  const kept = restartLsn === null ? null : (facts.currentLsn ?? restartLsn) - restartLsn;
+  return {
+    slot_type: 'physical',
+    active: null,
+    restart_lsn: restartLsn === null ? null : formatLsn(restartLsn),
+    wal_status: null,
+    safe_wal_size: null,
+    retained: kept,
+  };
+}
+
 async function checkSlotCount(
-  { session, facts }: CheckedServer,
-  slot: SlotRow | null,
+  server: CheckedServer,
+  slot: SlotRow | null | 'unknown',
 ): Promise<Finding> {
   const name = 'max_replication_slots';
-  const max = Number(facts.settings[name]);
-  const rows = await session.query<{ used: number }>(
-    'SELECT count(*)::int AS used FROM pg_replication_slots',
-    { act: 'count replication slots' },
-  );
-  const used = rows[0]?.used ?? 0;
-  const detail = `${used} of ${max} in use`;
-  if (slot !== null || used < max) return pass(name, detail);
+  const max = Number(server.facts.settings[name]);
+  const used = await countRows(server, 'pg_replication_slots');
+  const detail = inUse(used, max);
+  if (slot !== null || (used ?? 0) < max) return pass(name, detail);
   return fail(name, `${detail}, and Walnut's is not among them`, {
     kind: 'setting',
     text:
@@ -77,8 +113,11 @@ async function checkSlotCount(
   });
 }
 
-function checkSlot({ plan, facts }: CheckedServer, slot: SlotRow | null): Finding {
+function checkSlot({ plan, facts }: CheckedServer, slot: SlotRow | null | 'unknown'): Finding {
   const name = 'replication slot';
+  if (slot === 'unknown') {
+    return pass(name, `how ${plan.slot} stands cannot be seen: before version 15 that takes SQL`);
+  }
   if (slot === null) {
     return pass(
       name,
@@ -113,6 +152,9 @@ function checkSlot({ plan, facts }: CheckedServer, slot: SlotRow | null): Findin
       ? `no limit to the WAL it may keep (max_slot_wal_keep_size = ${limit}): watch the server's disk`
       : `${megabytes(slot.safe_wal_size)} more may be written before it is lost`;
   const kept = slot.retained === null ? '' : `, keeps ${megabytes(slot.retained)} of WAL`;
+  if (slot.active === null) {
+    return pass(name, `${plan.slot} is there${kept}; whether it is in use takes SQL`);
+  }
   return pass(name, `${plan.slot} is ${slot.active ? 'in use' : 'idle'}${kept}; ${room}`);
 }
 
@@ -149,8 +191,9 @@ function checkArchiveCommand({ facts, plan }: CheckedServer): Finding {
   return fail(name, shown, fix);
 }
 
-async function checkArchiver({ session }: CheckedServer): Promise<Finding> {
+async function checkArchiver({ session, sqlRefusal }: CheckedServer): Promise<Finding> {
   const name = 'archiver';
+  if (sqlRefusal !== null) return pass(name, 'whether archive_command succeeds takes SQL to see');
   const rows = await session.query<{
     failing: boolean | null;
     last_failed_wal: string | null;

@@ -1,11 +1,12 @@
 /** Proves the way of the WAL: what the server writes now must be in the repository soon. */
-import { readArchiveProgress } from '../catalog/archive-progress.ts';
+import { isStoredUpTo, type WalPoint } from '../catalog/stored-position.ts';
 import type { WalScope } from '../catalog/wal-inventory.ts';
 import { sleep } from '../lib/sleep.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import { switchWal } from '../postgres/connection/backup-functions.ts';
 import { missingGrants } from '../postgres/connection/grants.ts';
-import { parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { formatLsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { identifySystem } from '../postgres/replication/commands.ts';
 import { formatSegmentName, segmentNumberBefore } from '../postgres/segment-name.ts';
 import { serverKeys, walKeys } from '../repository/layout.ts';
 import {
@@ -28,8 +29,8 @@ export type WalProof = {
 };
 
 export async function proveWalPath(server: CheckedServer, proof: WalProof): Promise<Finding> {
-  const { plan, facts } = server;
-  if (facts.isInRecovery)
+  const { plan, facts, sqlRefusal } = server;
+  if (facts.isInRecovery === true)
     return pass(NAME, 'not tried: the server is a standby and cannot switch WAL');
   const record = await readServerRecord(proof.store, plan.server);
   if (record === null) {
@@ -53,9 +54,14 @@ export async function proveWalPath(server: CheckedServer, proof: WalProof): Prom
     return pass(NAME, 'not tried: archive_command must be set first');
   }
   const scope = { server: plan.server, incarnation };
+  if (sqlRefusal !== null) {
+    return isReceived
+      ? proveWithoutSql(server, proof, scope)
+      : pass(NAME, 'not tried: to switch to a new WAL segment takes SQL');
+  }
   const grants = await missingGrants(server.session, 'switch-wal');
   if (grants.length === 0) return proveBySwitch(server, proof, scope);
-  if (isReceived) return proveByProgress(server, proof, scope);
+  if (isReceived) return proveByPosition(server, proof, scope);
   return fail(NAME, 'it cannot be tried: the role may not switch to a new WAL segment', {
     kind: 'sql',
     text: grants.join('\n'),
@@ -110,23 +116,40 @@ async function proveBySwitch(
   );
 }
 
-/** Without the right to switch: what is written now must be among what the receiver says that it has stored. */
-async function proveByProgress(
+/** Without the right to switch: what is written now must be stored soon. */
+async function proveByPosition(
   server: CheckedServer,
   proof: WalProof,
   scope: WalScope,
 ): Promise<Finding> {
   await writeSomeWal(server);
-  const written = await currentLsn(server);
-  const isStored = await waitUntil(server, proof, async () => {
-    const progress = await readArchiveProgress(proof.store, scope);
-    return progress !== null && progress.lsn >= written;
-  });
-  if (isStored) return pass(NAME, 'what the server wrote was received and stored');
-  return pass(
-    NAME,
-    'a receiver runs; a busy server without EXECUTE on pg_switch_wal() for the role cannot be proven to the end',
+  const lsn = await currentLsn(server);
+  return proveStored(server, proof, { scope, end: { timeline: server.facts.timeline, lsn } });
+}
+
+/** Nothing can be written without SQL: what the server has flushed by now must be stored. */
+async function proveWithoutSql(
+  server: CheckedServer,
+  proof: WalProof,
+  scope: WalScope,
+): Promise<Finding> {
+  const { flushLsn, timeline } = await identifySystem(server.session);
+  return proveStored(server, proof, { scope, end: { timeline, lsn: flushLsn } });
+}
+
+async function proveStored(
+  server: CheckedServer,
+  proof: WalProof,
+  { scope, end }: { readonly scope: WalScope; readonly end: WalPoint },
+): Promise<Finding> {
+  const startedMs = performance.now();
+  const isStored = await waitUntil(server, proof, async () =>
+    isStoredUpTo(proof.store, scope, end),
   );
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  const what = `all that the server had written, up to ${formatLsn(end.lsn)},`;
+  if (isStored) return pass(NAME, `${what} was stored after ${seconds} s`);
+  return notStored(server, `${what} is not in the repository after ${seconds} s`);
 }
 
 /** So that there is a segment to switch: on an idle server pg_switch_wal does nothing. Any role may do this. */

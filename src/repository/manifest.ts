@@ -61,8 +61,12 @@ const manifestSchema = z.strictObject({
   backupLabel: z.base64(),
   tablespaceMap: z.base64(),
   settings: z.record(z.string(), z.string()),
-  tablespaces: z.array(z.strictObject({ oid: count, name: z.string(), location: z.string() })),
-  databases: z.array(z.strictObject({ oid: count, name: z.string() })),
+  /** Names are null where the server could not be asked for them: over replication connections only. */
+  tablespaces: z.array(
+    z.strictObject({ oid: count, name: z.string().nullable(), location: z.string() }),
+  ),
+  /** Null where the server could not be asked. */
+  databases: z.array(z.strictObject({ oid: count, name: z.string() })).nullable(),
   /** Configuration files that lie outside the data directory, base64. */
   externalFiles: z.array(
     z.strictObject({ setting: z.string(), path: z.string(), content: z.base64() }),

@@ -51,13 +51,14 @@ async function placeTablespaces(
   const outside = manifest.tablespaces.filter(({ location }) => isAbsolute(location));
   for (const key of wanted.keys()) {
     if (outside.some(({ oid, name }) => key === name || key === String(oid))) continue;
-    const names = outside.map(({ name }) => name).join(', ');
+    const names = outside.map(({ oid, name }) => name ?? String(oid)).join(', ');
     throw new WalnutError('usage', `map tablespace ${key}: the backup has none of that name`, {
       hint: names === '' ? 'The backup has no tablespaces.' : `It has ${names}.`,
     });
   }
   const placed: PlacedTablespace[] = [];
-  for (const { oid, name, location } of outside) {
+  for (const { oid, location, ...tablespace } of outside) {
+    const name = tablespace.name ?? String(oid);
     const directory =
       wanted.get(name) ?? wanted.get(String(oid)) ?? present?.tablespaces.get(oid) ?? location;
     placed.push({ oid, name, directory: await resolvePath(directory) });

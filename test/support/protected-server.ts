@@ -29,6 +29,8 @@ export type ProtectOptions = {
   readonly connection?: string;
   /** Another server than before that goes on under the name, such as a promoted copy. */
   readonly cluster?: TestCluster;
+  /** Default true: Walnut runs on the database host and is told where the data directory is. */
+  readonly isLocal?: boolean;
   /** Further lines of the server's section. */
   readonly toml?: string;
 };
@@ -67,13 +69,14 @@ export class ProtectedServer {
 
   /** Writes the configuration anew. */
   async configure(options: Omit<ProtectOptions, 'name' | 'repository'> = {}): Promise<void> {
-    const { cluster = this.cluster, toml = '' } = options;
+    const { cluster = this.cluster, toml = '', isLocal = true } = options;
+    const folderLine = isLocal ? `data_directory = "${cluster.dataFolder}"\n` : '';
     const { connection = cluster.connectionString({ user: 'walnut' }) } = options;
     await writeConfig(
       this.cluster.workFolder,
       `[repository.main]\nurl = "file://${this.repository}"\n\n` +
         `[server.${this.name}]\nrepository = "main"\npiece_interval = "300 ms"\nwal_timeout = "60 s"\n` +
-        `connection = "${connection}"\ndata_directory = "${cluster.dataFolder}"\n${toml}`,
+        `connection = "${connection}"\n${folderLine}${toml}`,
     );
   }
 

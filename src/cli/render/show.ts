@@ -53,7 +53,7 @@ function renderFacts(
     ['server', `PostgreSQL ${backup.serverVersion}, system ${backup.systemIdentifier}`],
     ['checksums', backup.dataChecksums ? 'on' : 'off'],
     ['WAL segments', renderBinary(backup.walSegmentBytes)],
-    ['databases', backup.databases.map(({ name }) => name).join(', ') || 'none'],
+    ['databases', renderDatabases(backup)],
     ...backup.tablespaces.map(({ oid, name, location }): [string, string] => [
       'tablespace',
       `${name ?? oid} in ${location}`,
@@ -66,6 +66,11 @@ function renderFacts(
     fields.push(['kept', until === null ? 'for ever' : `until ${until}`]);
   }
   return renderFields(fields.map(([name, value]) => [`  ${name}`, value]));
+}
+
+function renderDatabases({ databases }: ShowDocument): string {
+  if (databases === null) return 'not known: the server took no SQL';
+  return databases.map(({ name }) => name).join(', ') || 'none';
 }
 
 function renderDamage({ damage }: ShowDocument): string {

@@ -18,13 +18,7 @@ export function authorizationProblem(
     case '28000':
       return refused(server, attempt);
     case '42501':
-      return attempt.replication === 'none'
-        ? { code: 'permission', reason: server.message }
-        : {
-            code: 'permission',
-            reason: server.message,
-            hint: `Run as a superuser: ALTER ROLE ${quote(attempt.user)} REPLICATION;`,
-          };
+      return forbidden(server, attempt);
     case '3D000':
       return {
         code: 'connection',
@@ -36,14 +30,29 @@ export function authorizationProblem(
   }
 }
 
+/** Let in by pg_hba.conf, but not allowed: to replicate, or to connect to this database. */
+function forbidden({ message, routine }: ServerMessage, attempt: ConnectAttempt): Problem {
+  const code = 'permission';
+  const { user, database, replication } = attempt;
+  if (routine === 'CheckMyDatabase') {
+    const hint = `Run as a superuser: GRANT CONNECT ON DATABASE ${quote(database)} TO ${quote(user)};`;
+    return { code, reason: message, hint };
+  }
+  if (replication === 'none') return { code, reason: message };
+  const hint = `Run as a superuser: ALTER ROLE ${quote(user)} REPLICATION;`;
+  return { code, reason: message, hint };
+}
+
 function refused(server: ServerMessage, attempt: ConnectAttempt): Problem {
   const code = 'authentication';
   const { message, routine } = server;
   if (isMissingHbaEntry(server)) {
+    const line = hbaLine(message, attempt);
     return {
       code,
       reason: message,
-      hint: `Add this line to pg_hba.conf, then SELECT pg_reload_conf();\n${hbaLine(message, attempt)}`,
+      hint: `Add this line to pg_hba.conf, then SELECT pg_reload_conf();\n${line}`,
+      hbaLine: line,
     };
   }
   if (routine === 'InitializeSessionUserId' || /role ".*" does not exist/.test(message)) {
@@ -63,7 +72,7 @@ function refused(server: ServerMessage, attempt: ConnectAttempt): Problem {
 }
 
 /** True when no pg_hba.conf line lets the connection in: the case in which another kind of connection may. */
-export function isMissingHbaEntry({ code, routine, message }: ServerMessage): boolean {
+function isMissingHbaEntry({ code, routine, message }: ServerMessage): boolean {
   return (
     code === '28000' &&
     (routine === 'ClientAuthentication' || routine === 'ImplicitReject'

@@ -13,4 +13,10 @@ export type ConnectAttempt = {
 };
 
 /** The reason why an attempt failed, as a part of the message, with its fix. */
-export type Problem = { readonly code: ErrorCode; readonly reason: string; readonly hint?: string };
+export type Problem = {
+  readonly code: ErrorCode;
+  readonly reason: string;
+  readonly hint?: string;
+  /** The pg_hba.conf line that is missing. */
+  readonly hbaLine?: string;
+};

@@ -15,7 +15,10 @@ export function connectError(error: unknown, attempt: ConnectAttempt): WalnutErr
   return new WalnutError(problem.code, `connect to ${attempt.target}: ${problem.reason}`, {
     hint: problem.hint,
     cause: error,
-    details: server === null ? networkDetails(error) : serverDetails(server),
+    details: {
+      ...(server === null ? networkDetails(error) : serverDetails(server)),
+      ...(problem.hbaLine === undefined ? {} : { hbaLine: problem.hbaLine }),
+    },
   });
 }
 
@@ -98,4 +101,10 @@ function codeOf({ code }: ServerMessage): ErrorCode {
 export function sqlStateOf(error: unknown): string | null {
   const state = error instanceof WalnutError ? error.details['sqlState'] : undefined;
   return typeof state === 'string' ? state : null;
+}
+
+/** The pg_hba.conf line that would have let a refused connection in, or null when that was not the reason. */
+export function hbaLineOf(error: unknown): string | null {
+  const line = error instanceof WalnutError ? error.details['hbaLine'] : undefined;
+  return typeof line === 'string' ? line : null;
 }

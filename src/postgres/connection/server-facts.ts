@@ -1,17 +1,18 @@
 import { must } from '../../lib/assert.ts';
 import { parseLsn, type Lsn } from '../lsn.ts';
 import { toTimelineId, type TimelineId } from '../timeline-id.ts';
+import { RECORDED_SETTINGS } from './recorded-settings.ts';
 import type { Session } from './session.ts';
 
 type Tablespace = { readonly oid: number; readonly name: string; readonly location: string };
 type Database = { readonly oid: number; readonly name: string };
 
-/** What a backup must know of a server. Null where the role may not see it. */
+/** What a backup must know of a server. Null where the role may not see it, or the kind of connection does not tell. */
 export type ServerFacts = {
   readonly serverVersionNum: number;
   readonly systemIdentifier: bigint;
   readonly timeline: TimelineId;
-  readonly isInRecovery: boolean;
+  readonly isInRecovery: boolean | null;
   /** The end of WAL on a primary, the replayed position on a standby; null on a standby that replayed nothing yet. */
   readonly currentLsn: Lsn | null;
   readonly dataDirectory: string | null;
@@ -31,8 +32,8 @@ export type ServerFacts = {
   /** Raw values of pg_settings (memory and times in their base units); those that the role may not see are missing. */
   readonly settings: Readonly<Record<string, string>>;
   /** Without pg_default and pg_global. Locations of in-place tablespaces are relative. */
-  readonly tablespaces: readonly Tablespace[];
-  readonly databases: readonly Database[];
+  readonly tablespaces: readonly Tablespace[] | null;
+  readonly databases: readonly Database[] | null;
   readonly role: RoleFacts;
 };
 
@@ -44,78 +45,18 @@ type RoleFacts = {
   readonly readsAllSettings: boolean;
 };
 
-/** Recorded with each backup: POSTGRES.md's "required settings", what restore must know, and where Debian keeps files. */
-const SETTINGS: readonly string[] = [
-  'allow_in_place_tablespaces',
-  'archive_command',
-  'archive_library',
-  'archive_mode',
-  'archive_timeout',
-  'block_size',
-  'cluster_name',
-  'config_file',
-  'data_checksums',
-  'data_directory',
-  'data_directory_mode',
-  'full_page_writes',
-  'hba_file',
-  'hot_standby',
-  'ident_file',
-  'idle_replication_slot_timeout',
-  'lc_collate',
-  'lc_ctype',
-  'lc_messages',
-  'listen_addresses',
-  'log_timezone',
-  'max_connections',
-  'max_locks_per_transaction',
-  'max_prepared_transactions',
-  'max_replication_slots',
-  'max_slot_wal_keep_size',
-  'max_wal_senders',
-  'max_worker_processes',
-  'port',
-  'segment_size',
-  'server_encoding',
-  'server_version',
-  'shared_preload_libraries',
-  'summarize_wal',
-  'synchronous_standby_names',
-  'TimeZone',
-  'track_commit_timestamp',
-  'unix_socket_directories',
-  'wal_block_size',
-  'wal_keep_size',
-  'wal_level',
-  'wal_log_hints',
-  'wal_segment_size',
-  'wal_sender_timeout',
-];
-
 /** Asks a server for its facts, in four short statements. Not on a physical replication connection. */
 export async function readServerFacts(session: Session): Promise<ServerFacts> {
   const state = await readState(session);
   const settings = await readSettings(session);
-  const setting = (name: string): string => must(settings[name], `the server has no ${name}`);
   return {
     serverVersionNum: session.serverVersionNum,
     systemIdentifier: BigInt(state.system_identifier),
     timeline: toTimelineId(state.timeline),
     isInRecovery: state.in_recovery,
     currentLsn: state.lsn === null ? null : parseLsn(state.lsn),
-    dataDirectory: settings['data_directory'] ?? null,
-    dataDirectoryMode: Number.parseInt(setting('data_directory_mode'), 8),
     dataChecksums: state.checksum_version !== 0,
-    blockBytes: Number(setting('block_size')),
-    walSegmentBytes: Number(setting('wal_segment_size')),
-    walLevel: setting('wal_level'),
-    archiveMode: setting('archive_mode'),
-    fullPageWrites: setting('full_page_writes') === 'on',
-    summarizesWal: settings['summarize_wal'] === 'on',
-    maxWalSenders: Number(setting('max_wal_senders')),
-    clusterName: settings['cluster_name'] ?? '',
-    unixSocketFolders: splitList(settings['unix_socket_directories'] ?? ''),
-    settings,
+    ...factsOfSettings(settings),
     tablespaces: await session.query<Tablespace>(
       `SELECT oid::int8::float8 AS oid, spcname AS name, pg_tablespace_location(oid) AS location
        FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`,
@@ -131,6 +72,41 @@ export async function readServerFacts(session: Session): Promise<ServerFacts> {
       mayReplicate: state.may_replicate || state.is_superuser,
       readsAllSettings: state.reads_all_settings,
     },
+  };
+}
+
+type SettingFacts = Pick<
+  ServerFacts,
+  | 'dataDirectory'
+  | 'dataDirectoryMode'
+  | 'blockBytes'
+  | 'walSegmentBytes'
+  | 'walLevel'
+  | 'archiveMode'
+  | 'fullPageWrites'
+  | 'summarizesWal'
+  | 'maxWalSenders'
+  | 'clusterName'
+  | 'unixSocketFolders'
+  | 'settings'
+>;
+
+/** The facts that are settings, from their raw values. */
+export function factsOfSettings(settings: Readonly<Record<string, string>>): SettingFacts {
+  const setting = (name: string): string => must(settings[name], `the server has no ${name}`);
+  return {
+    dataDirectory: settings['data_directory'] ?? null,
+    dataDirectoryMode: Number.parseInt(setting('data_directory_mode'), 8),
+    blockBytes: Number(setting('block_size')),
+    walSegmentBytes: Number(setting('wal_segment_size')),
+    walLevel: setting('wal_level'),
+    archiveMode: setting('archive_mode'),
+    fullPageWrites: setting('full_page_writes') === 'on',
+    summarizesWal: settings['summarize_wal'] === 'on',
+    maxWalSenders: Number(setting('max_wal_senders')),
+    clusterName: settings['cluster_name'] ?? '',
+    unixSocketFolders: splitList(settings['unix_socket_directories'] ?? ''),
+    settings,
   };
 }
 
@@ -173,7 +149,7 @@ async function readState(session: Session): Promise<StateRow> {
 async function readSettings(session: Session): Promise<Record<string, string>> {
   const rows = await session.query<{ name: string; setting: string | null }>(
     'SELECT name, setting FROM pg_settings WHERE name = ANY ($1)',
-    { parameters: [SETTINGS], act: 'read the server settings' },
+    { parameters: [RECORDED_SETTINGS.map(({ name }) => name)], act: 'read the server settings' },
   );
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting ?? '']));
 }

@@ -81,7 +81,11 @@ describe.each([13, 15, 18] as const)('a server of version %i over SQL', (major) 
       ],
       role: { name: 'walnut', isSuperuser: false, mayReplicate: true, readsAllSettings: true },
     });
-    expect(facts.databases.map(({ name }) => name)).toEqual(['template1', 'template0', 'postgres']);
+    expect(facts.databases?.map(({ name }) => name)).toEqual([
+      'template1',
+      'template0',
+      'postgres',
+    ]);
     expect(facts.settings).toMatchObject({
       max_connections: '40',
       hba_file: join(cluster.dataFolder, 'pg_hba.conf'),

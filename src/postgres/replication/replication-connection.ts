@@ -1,9 +1,9 @@
 import { WalnutError } from '../../lib/walnut-error.ts';
 import type { ConnectionSettings } from '../connection/connection-settings.ts';
-import { isMissingHbaEntry } from '../connection/authorization-hints.ts';
+import { hbaLineOf } from '../connection/error-mapping.ts';
 import { openSession } from '../connection/open-session.ts';
-import { serverMessageOf } from '../connection/server-error.ts';
 import type { Session, SessionOptions } from '../connection/session.ts';
+import { bothRefused } from './both-refused.ts';
 
 export type ReplicationConnection = {
   readonly session: Session;
@@ -18,7 +18,7 @@ export type ReplicationConnection = {
 
 /**
  * Opens a connection for replication commands; falls back to `replication=database` when pg_hba.conf has no
- * `replication` line. When both fail, the error shows the `replication` line to add.
+ * `replication` line. When both fail, the error names both attempts and shows the lines to add.
  */
 export async function openReplicationConnection(
   settings: ConnectionSettings,
@@ -28,19 +28,15 @@ export async function openReplicationConnection(
     const session = await openSession(settings, { ...options, replication: 'physical' });
     return { session, kind: 'physical', fallback: null };
   } catch (error) {
-    if (!(error instanceof WalnutError) || !lacksHbaEntry(error)) throw error;
+    if (!(error instanceof WalnutError) || hbaLineOf(error) === null) throw error;
+    const database = options.database ?? settings.database;
     const session = await openOverDatabase(settings, options, error);
     return {
       session,
       kind: 'database',
-      fallback: `pg_hba.conf has no replication line for ${settings.user}, so replication runs over database ${options.database ?? settings.database}`,
+      fallback: `pg_hba.conf has no replication line for ${settings.user}, so replication runs over database ${database}`,
     };
   }
-}
-
-function lacksHbaEntry(error: WalnutError): boolean {
-  const server = serverMessageOf(error.cause);
-  return server !== null && isMissingHbaEntry(server);
 }
 
 async function openOverDatabase(
@@ -51,6 +47,11 @@ async function openOverDatabase(
   try {
     return await openSession(settings, { ...options, replication: 'database' });
   } catch (error) {
-    throw error instanceof WalnutError && lacksHbaEntry(error) ? first : error;
+    options.signal?.throwIfAborted();
+    if (!(error instanceof WalnutError)) throw error;
+    throw bothRefused(
+      { error: first, how: 'for replication' },
+      { error, how: `for replication over database ${options.database ?? settings.database}` },
+    );
   }
 }
