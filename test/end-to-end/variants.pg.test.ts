@@ -149,10 +149,12 @@ describe('a role without superuser', () => {
     expect(forReplication).toMatch(/^host +replication +outsider +127\.0\.0\.1\/32 +scram/);
     await setLines([forReplication]);
     await using receiver = await server.receive();
-    const forSessions = await lineFor(['backup', 'shop']);
+    // By stream a backup does without a session; what reads over SQL cannot.
+    expect((await server.backup([])).source).toBe('stream');
+    const forSessions = await lineFor(['backup', 'shop', '--from', 'connection']);
     expect(forSessions).toMatch(/^host +postgres +outsider +127\.0\.0\.1\/32 +scram/);
     await setLines([forReplication, forSessions]);
-    await server.backup([]);
+    expect((await server.backup([])).source).toBe('local');
     await receiver.stop();
     await writeFile(path, before);
     await reload();
