@@ -209,6 +209,42 @@ describe('choosing a backup', () => {
     await expect(choose(wal, { backups: [older] })).rejects.toThrow('--backup');
   });
 
+  test('a refusal names a backup of an earlier cluster where the target may lie, and takes none', async () => {
+    const wal = await inventory(0, 1, 2, 3);
+    const older = { ...FIRST, incarnation: incarnationName(1n, 17) };
+    const present = { ...SECOND, id: '20261122T050000Z-F' as BackupId };
+    const backups = [older, present];
+    const named = expect.stringContaining(`--backup ${older.id} (PostgreSQL`) as string;
+    const target = { kind: 'name' as const, name: 'before_upgrade' };
+    await expect(choose(wal, { backups }, { target })).rejects.toMatchObject({
+      code: 'target-unreachable',
+      hint: named,
+    });
+    await expect(
+      choose(wal, { backups }, { target: at('2026-11-22T01:45:00Z') }),
+    ).rejects.toMatchObject({ hint: named });
+    // It had not ended by then either.
+    await expect(
+      choose(wal, { backups }, { target: at('2026-11-22T01:15:00Z') }),
+    ).rejects.toMatchObject({ hint: expect.not.stringContaining(older.id) as string });
+  });
+
+  test('a refusal never names a time before the end of the backup', async () => {
+    const wal = await inventory(0, 1, 2, 3);
+    const target = { kind: 'name' as const, name: 'nowhere' };
+    const early = { ...FIRST, finishedAt: new Date('2020-01-01T00:00:00Z') };
+    await expect(choose(wal, { backups: [early] }, { target })).rejects.toMatchObject({
+      hint: expect.stringContaining('--to-time') as string,
+    });
+    // Nothing was committed since this one ended.
+    const late = { ...FIRST, finishedAt: new Date('2026-11-23T02:00:00Z') };
+    const refusal = choose(wal, { backups: [late] }, { target, backup: late.id });
+    await expect(refusal).rejects.toMatchObject({
+      message: expect.not.stringContaining(', time ') as string,
+      hint: expect.stringContaining('--to-lsn') as string,
+    });
+  });
+
   describe('along timelines', () => {
     /** Timeline 2 left timeline 1 before the second backup. */
     async function branched(): Promise<WalInventory> {

@@ -14,7 +14,13 @@ import { postgresTimeToDate } from '../postgres/wal/postgres-time.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { RecoveryEnd } from './recovery-end.ts';
-import { beforeFirstBackup, futureTime, noBackup, targetUnreached } from './refusals.ts';
+import {
+  beforeFirstBackup,
+  futureTime,
+  mentionEarlierClusters,
+  noBackup,
+  targetUnreached,
+} from './refusals.ts';
 import type { RestoreRequest } from './restore-request.ts';
 import { describeTarget } from './target.ts';
 
@@ -46,9 +52,29 @@ export async function chooseBackup(sources: ChoiceSources, wish: Wish): Promise<
   if (wish.target.kind === 'time' && postgresTimeToDate(wish.target.timeUs) > sources.now) {
     throw futureTime(wish, sources.now);
   }
-  return wish.backup === null
-    ? await chooseNewest(sources, wish)
-    : await chooseNamed(sources, wish, wish.backup);
+  if (wish.backup !== null) return await chooseNamed(sources, wish, wish.backup);
+  try {
+    return await chooseNewest(sources, wish);
+  } catch (error) {
+    throw mentionEarlierClusters(error, wish, backupsOfEarlierClusters(sources, wish));
+  }
+}
+
+/**
+ * The newest backup of each earlier incarnation that may lead to the target. They are never taken unasked: another
+ * cluster's LSNs, transaction ids and names say nothing about this one, and it takes other programs to start it.
+ */
+function backupsOfEarlierClusters(
+  { catalog, inventory }: ChoiceSources,
+  wish: Wish,
+): BackupRecord[] {
+  const newest = new Map<string, BackupRecord>();
+  for (const backup of catalog.backups) {
+    if (backup.incarnation === inventory.name || backup.damaged) continue;
+    if (wish.target.kind === 'time' && isTooEarly(wish, backup)) continue;
+    newest.set(backup.incarnation, backup);
+  }
+  return [...newest.values()];
 }
 
 async function chooseNamed(

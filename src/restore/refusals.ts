@@ -1,8 +1,9 @@
 /** The errors with which a restore is refused, in one place so that they speak with one voice. */
 import type { UnreachedTarget } from '../catalog/time-index.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
-import { WalnutError } from '../lib/walnut-error.ts';
+import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { formatLsn } from '../postgres/lsn.ts';
+import { postgresTimeToDate } from '../postgres/wal/postgres-time.ts';
 import { describeTarget, formatClock, formatMoment, type RecoveryTarget } from './target.ts';
 
 type Wish = { readonly server: string; readonly target: RecoveryTarget };
@@ -42,10 +43,15 @@ export function targetUnreached(
   backup: BackupRecord,
   { reason, hole, reachableLsn, reachableUs }: UnreachedTarget,
 ): WalnutError {
+  // The last commit may be older than the backup's end: such a time would be refused as well.
+  const reachableTime =
+    reachableUs === null || postgresTimeToDate(reachableUs) < backup.finishedAt
+      ? null
+      : formatMoment(reachableUs);
   const reach =
-    reachableUs === null
+    reachableTime === null
       ? `LSN ${formatLsn(reachableLsn)}`
-      : `LSN ${formatLsn(reachableLsn)}, time ${formatMoment(reachableUs)}`;
+      : `LSN ${formatLsn(reachableLsn)}, time ${reachableTime}`;
   const missing =
     hole === null
       ? 'WAL is missing'
@@ -63,9 +69,9 @@ export function targetUnreached(
     {
       hint: tooEarly
         ? `That is before the end of the backup itself (LSN ${formatLsn(backup.stopLsn)}): choose an older backup with --backup.`
-        : reachableUs === null
+        : reachableTime === null
           ? `The furthest that can be restored is --to-lsn ${formatLsn(reachableLsn)}.`
-          : `The furthest that can be restored is --to-time '${formatMoment(reachableUs)}'.`,
+          : `The furthest that can be restored is --to-time '${reachableTime}'.`,
       details: {
         reason,
         backup: backup.id,
@@ -81,4 +87,22 @@ export function targetUnreached(
       },
     },
   );
+}
+
+/** Adds to a refusal where else the target may lie: on a cluster from before an upgrade or initdb, which is not searched. */
+export function mentionEarlierClusters(
+  error: unknown,
+  { target }: Wish,
+  backups: readonly BackupRecord[],
+): unknown {
+  const isAboutTarget = target.kind !== 'latest' && target.kind !== 'immediate';
+  if (!hasCode(error, 'target-unreachable') || !isAboutTarget || backups.length === 0) return error;
+  const names = backups
+    .map(({ id, manifest }) => `--backup ${id} (PostgreSQL ${manifest.majorVersion})`)
+    .join(', ');
+  return new WalnutError(error.code, error.message, {
+    hint: `${error.hint ?? ''} Only the present cluster was looked at; to look at one from before it, name its backup: ${names}.`.trim(),
+    details: error.details,
+    cause: error,
+  });
 }

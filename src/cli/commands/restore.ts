@@ -54,7 +54,7 @@ export const restoreCommand: Command = defineCommand({
     target: option({ label: 'DIR', help: 'the new data directory (required)', parse: parsePath }),
     backup: option({
       label: 'ID',
-      help: 'the backup to begin with (default: the newest good one before the target)',
+      help: 'the backup to begin with (default: the newest good one before the target, of the present cluster; one from before an upgrade has to be named)',
       parse: parseBackupId,
     }),
     toTime: option({
