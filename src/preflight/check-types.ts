@@ -38,5 +38,6 @@ export type CheckedServer = ServerConnection & {
 /** What the repository knows of the server; null parts could not be read. */
 export type CheckedRepository = {
   readonly store: ObjectStore;
-  readonly newestBackup: BackupRecord | null;
+  /** Oldest first. */
+  readonly backups: readonly BackupRecord[];
 };

@@ -78,6 +78,7 @@ describe.each(MAJORS)('check on PostgreSQL %i', (major) => {
     expect(failures(findings)).toEqual([]);
     expect(found(findings, 'WAL path').detail).toMatch(/switched segment \w+ was stored/);
     expect(found(findings, 'replication slot').detail).toContain('walnut_shop is in use');
+    expect(found(findings, 'WAL continuity').detail).toBe('no WAL is missing');
     expect(JSON.stringify([...idle, ...findings])).not.toContain(TEST_PASSWORD);
   });
 

@@ -5,6 +5,7 @@ import {
 } from '../postgres/connection/connection-settings.ts';
 import { connectToServer } from '../postgres/replication/server-connection.ts';
 import type { CheckedRepository, CheckedServer, CheckRequest, ServerPlan } from './check-types.ts';
+import { checkContinuity } from './continuity-check.ts';
 import { failedBy, pass, type Finding } from './finding.ts';
 import {
   checkLastBackup,
@@ -47,7 +48,13 @@ export async function checkServer(request: CheckRequest, signal: AbortSignal): P
       }
     }
     if (repository !== null) {
-      findings.push(checkLastBackup(repository, { server: request.server, now: request.now() }));
+      const { server: name } = request;
+      findings.push(checkLastBackup(repository, { server: name, now: request.now() }));
+      const continuity = await attempt(findings, signal, {
+        name: 'WAL continuity',
+        work: async () => checkContinuity(repository, name),
+      });
+      if (continuity !== null) findings.push(continuity);
     }
   } finally {
     await repository?.store.close();

@@ -42,15 +42,16 @@ export async function readCheckedRepository(
   server: string,
 ): Promise<CheckedRepository> {
   const { backups } = await readBackupCatalog(store, server);
-  return { store, newestBackup: backups.at(-1) ?? null };
+  return { store, backups };
 }
 
 /** The next backup must fit: as large as the last one, or as the cluster would be at half its size. */
 export async function checkSpace(
-  { store, newestBackup }: CheckedRepository,
+  { store, backups }: CheckedRepository,
   clusterBytes: number | null,
 ): Promise<Finding> {
   const name = 'repository space';
+  const newestBackup = backups.at(-1) ?? null;
   const free = await store.freeBytes();
   if (free === null) return pass(name, 'the store has no limit');
   const needed = newestBackup?.manifest.totals.storedBytes ?? (clusterBytes ?? 0) / 2;
@@ -64,10 +65,11 @@ export async function checkSpace(
 }
 
 export function checkLastBackup(
-  { newestBackup }: CheckedRepository,
+  { backups }: CheckedRepository,
   request: { readonly server: string; readonly now: Date },
 ): Finding {
   const name = 'last backup';
+  const newestBackup = backups.at(-1) ?? null;
   if (newestBackup === null) return pass(name, `none yet: walnut backup ${request.server}`);
   const { id, finishedAt, damaged } = newestBackup;
   const hours = (request.now.getTime() - finishedAt.getTime()) / 3_600_000;
