@@ -113,6 +113,32 @@ describe.each([13, 18] as const)('init on PostgreSQL %i', (major) => {
     expect(await readFile(config, 'utf8')).toBe(written);
   });
 
+  test('before the role exists prints how it is made, and works when that was run', async () => {
+    const cluster = await startCluster({ major, roles: false });
+    const name = 'back up';
+    const { config, options } = await place(cluster, cluster.connectionString({ user: name }));
+    const ran = await run(config, ...options);
+    expect(ran.code).toBe(1);
+    const isOld = major < 15;
+    const parts = ran.stdout.split('-- ');
+    const part = (beginning: string): string =>
+      parts
+        .find((text) => text.startsWith(beginning))
+        ?.split('\n')
+        .slice(1)
+        .join('\n') ?? '';
+    const creation = part(`if role ${name} does not exist yet`);
+    const grants = part(isOld ? 'or on PostgreSQL 13 and 14' : 'and on PostgreSQL 15 and newer');
+    expect(creation).toContain(`CREATE ROLE "${name}" LOGIN REPLICATION PASSWORD`);
+    const statements = `${creation}${grants}`.match(/(?:CREATE|GRANT) .*;/g) ?? [];
+    await cluster.sql(statements.join('\n').replace('…', TEST_PASSWORD));
+    expect(documentOf(await run(config, 'init', '--json'))).toMatchObject({
+      slot: { created: true },
+      missing: [],
+    });
+    expect((await run(config, 'check')).code).toBe(0);
+  });
+
   test('works with a superuser, and says how a smaller role is made', async () => {
     const cluster = await startCluster({ major, roles: false });
     const { config, options } = await place(cluster, cluster.connectionString());
@@ -159,7 +185,11 @@ describe('init', () => {
     expect(documentOf(ran)).toMatchObject({
       configWritten: true,
       slot: null,
-      missing: [{ kind: 'sql', text: expect.stringContaining('ALTER ROLE walnut PASSWORD') }],
+    });
+    const [fix] = documentOf(ran).missing;
+    expect(fix).toMatchObject({
+      kind: 'sql',
+      text: expect.stringContaining('ALTER ROLE walnut PASSWORD') as string,
     });
     expect(ran.stdout + ran.stderr).not.toContain('not-the-password');
     expect(ran.stderr).toContain('--password-file');

@@ -4,13 +4,13 @@ import type { InitDocument } from '../api/contract.ts';
 import { createWalSlot } from '../archive/manage-slot.ts';
 import { loadConfiguration } from '../config/load.ts';
 import type { Configuration, ServerConfiguration } from '../config/configuration.ts';
-import { WalnutError } from '../lib/walnut-error.ts';
+import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import type { MajorVersion } from '../postgres/version.ts';
 import { connectForCheck } from '../preflight/check.ts';
 import type { CheckedServer } from '../preflight/check-types.ts';
 import { failedBy } from '../preflight/finding.ts';
 import { noteIncarnation, prepareRepository } from '../preflight/prepare-repository.ts';
-import { findServerNeeds, needOf, type ServerNeed } from '../preflight/server-needs.ts';
+import { findServerNeeds, needOf, roleNeeds, type ServerNeed } from '../preflight/server-needs.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './context.ts';
@@ -108,10 +108,14 @@ async function prepareServer({
   const { packageRoot, signal } = context;
   const plan = serverPlanOf(server, { configPath: path, packageRoot });
   let connected: CheckedServer;
+  let role: string | null = null;
   try {
-    connected = await connectForCheck(plan, await connectionSettingsOf(server), signal);
+    const settings = await connectionSettingsOf(server);
+    role = settings.user;
+    connected = await connectForCheck(plan, settings, signal);
   } catch (error) {
     const missing = needOf(failedBy('connection', error, signal));
+    if (role !== null && hasCode(error, 'authentication')) missing.push(...roleNeeds(role));
     return { slot: null, newIncarnation: false, missing, superuserOf: null, isReached: false };
   }
   try {

@@ -1,3 +1,4 @@
+import { quoteIdentifier } from '../postgres/connection/authorization-hints.ts';
 import { functionsNeeded, missingGrants, type GrantNeed } from '../postgres/connection/grants.ts';
 import type { MajorVersion } from '../postgres/version.ts';
 import type { CheckedServer } from './check-types.ts';
@@ -12,6 +13,10 @@ export type ServerNeed = {
   readonly text: string;
   readonly reason: string;
 };
+
+const OLDEST_MAJOR: MajorVersion = 13;
+/** The backup functions have other names from then on. */
+const GRANTS_CHANGED_MAJOR: MajorVersion = 15;
 
 /** Grants that no backup fails without. */
 const CONVENIENCES: readonly (readonly [GrantNeed, string])[] = [
@@ -49,14 +54,38 @@ export function needOf({ fix, fixKind, name, detail }: Finding): ServerNeed[] {
 }
 
 /** SQL that makes a role with just the rights that Walnut uses. */
-export function roleStatements(majorVersion: MajorVersion): string[] {
+export function roleStatements(role: string, majorVersion: MajorVersion): string[] {
+  return [...membershipStatements(role), ...grantStatements(role, majorVersion)];
+}
+
+/**
+ * For a login that failed: the server does not say whether the role exists, nor of which version it is.
+ */
+export function roleNeeds(role: string): ServerNeed[] {
+  const need = (reason: string, statements: readonly string[]): ServerNeed => ({
+    kind: 'sql',
+    text: statements.join('\n'),
+    reason,
+  });
+  return [
+    need(`if role ${role} does not exist yet`, membershipStatements(role)),
+    need('and on PostgreSQL 15 and newer', grantStatements(role, GRANTS_CHANGED_MAJOR)),
+    need('or on PostgreSQL 13 and 14', grantStatements(role, OLDEST_MAJOR)),
+  ];
+}
+
+function membershipStatements(role: string): string[] {
+  const name = quoteIdentifier(role);
+  return [`CREATE ROLE ${name} LOGIN REPLICATION PASSWORD '…';`, `GRANT pg_monitor TO ${name};`];
+}
+
+function grantStatements(role: string, majorVersion: MajorVersion): string[] {
   const functions = [
     ...functionsNeeded('connection', majorVersion),
     ...functionsNeeded('switch-wal', majorVersion),
   ];
-  return [
-    "CREATE ROLE walnut LOGIN REPLICATION PASSWORD '…';",
-    'GRANT pg_monitor TO walnut;',
-    ...functions.map((signature) => `GRANT EXECUTE ON FUNCTION pg_catalog.${signature} TO walnut;`),
-  ];
+  const name = quoteIdentifier(role);
+  return functions.map(
+    (signature) => `GRANT EXECUTE ON FUNCTION pg_catalog.${signature} TO ${name};`,
+  );
 }

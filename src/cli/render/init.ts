@@ -9,6 +9,8 @@ export type InitRendering = {
   readonly isReached: boolean;
 };
 
+const ROLE_DEFAULT = 'walnut';
+
 const HEADINGS: Readonly<Record<InitDocument['missing'][number]['kind'], string>> = {
   sql: 'Run as a superuser, in the database that Walnut connects to',
   'pg_hba.conf': 'pg_hba.conf',
@@ -75,7 +77,7 @@ function renderKind(
 function renderRole(majorVersion: MajorVersion): string {
   return [
     'The connection is a superuser’s. A role with just the rights that Walnut uses is safer:',
-    ...roleStatements(majorVersion).map((statement) => `  ${statement}`),
+    ...roleStatements(ROLE_DEFAULT, majorVersion).map((statement) => `  ${statement}`),
   ].join('\n');
 }
 

@@ -13,7 +13,7 @@ export function authorizationProblem(
       return {
         code: 'authentication',
         reason: server.message,
-        hint: `The password for role "${attempt.user}" is wrong, or the role has none: ALTER ROLE ${quote(attempt.user)} PASSWORD '…'; (it may come from the connection string, PGPASSWORD or ~/.pgpass).`,
+        hint: `The password for role "${attempt.user}" is wrong, or the role has none: ALTER ROLE ${quoteIdentifier(attempt.user)} PASSWORD '…'; (it may come from the connection string, PGPASSWORD or ~/.pgpass).`,
       };
     case '28000':
       return refused(server, attempt);
@@ -35,11 +35,11 @@ function forbidden({ message, routine }: ServerMessage, attempt: ConnectAttempt)
   const code = 'permission';
   const { user, database, replication } = attempt;
   if (routine === 'CheckMyDatabase') {
-    const hint = `Run as a superuser: GRANT CONNECT ON DATABASE ${quote(database)} TO ${quote(user)};`;
+    const hint = `Run as a superuser: GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(user)};`;
     return { code, reason: message, hint };
   }
   if (replication === 'none') return { code, reason: message };
-  const hint = `Run as a superuser: ALTER ROLE ${quote(user)} REPLICATION;`;
+  const hint = `Run as a superuser: ALTER ROLE ${quoteIdentifier(user)} REPLICATION;`;
   return { code, reason: message, hint };
 }
 
@@ -57,11 +57,11 @@ function refused(server: ServerMessage, attempt: ConnectAttempt): Problem {
   }
   if (routine === 'InitializeSessionUserId' || /role ".*" does not exist/.test(message)) {
     return /log in/.test(message)
-      ? { code, reason: message, hint: `ALTER ROLE ${quote(attempt.user)} LOGIN;` }
+      ? { code, reason: message, hint: `ALTER ROLE ${quoteIdentifier(attempt.user)} LOGIN;` }
       : {
           code,
           reason: message,
-          hint: `Create the role: CREATE ROLE ${quote(attempt.user)} LOGIN REPLICATION PASSWORD '…'; or name another one in the connection.`,
+          hint: `Create the role: CREATE ROLE ${quoteIdentifier(attempt.user)} LOGIN REPLICATION PASSWORD '…'; or name another one in the connection.`,
         };
   }
   return {
@@ -111,7 +111,8 @@ function quoteHba(name: string): string {
     : `"${name}"`;
 }
 
-function quote(identifier: string): string {
+/** A name as SQL takes it. */
+export function quoteIdentifier(identifier: string): string {
   return /^[a-z_][a-z0-9_]*$/.test(identifier)
     ? identifier
     : `"${identifier.replaceAll('"', '""')}"`;
