@@ -15,11 +15,12 @@ export async function answersOf(
   path: string,
   context: CommandContext,
 ): Promise<TemplateValues> {
-  const { output, json } = context;
-  const asks = output.interactive && !json && !values.yes;
-  const answered = asks
-    ? await (await import('./init-wizard.ts')).askForAll(values, path, context)
-    : values;
+  const { output, json, signal } = context;
+  const { terminal } = output;
+  const answered =
+    terminal === null || json || values.yes
+      ? values
+      : await (await import('./init-wizard.ts')).askForAll(values, path, { terminal, signal });
   const { connection } = answered;
   if (connection === undefined) {
     throw new WalnutError('usage', 'init: it is not said how to reach the server', {

@@ -2,7 +2,6 @@ import { isAbsolute } from 'node:path';
 import { cancel, confirm, intro, isCancel, select, text } from '@clack/prompts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import type { WalMode } from '../config/configuration.ts';
-import type { CommandContext } from './context.ts';
 import {
   connectionProblem,
   REPOSITORY_DEFAULT,
@@ -10,28 +9,29 @@ import {
   serverNameProblem,
 } from './init-answers.ts';
 import type { InitValues } from './init-configuration.ts';
+import type { Terminal } from './render/output.ts';
 
-/** Standard output carries the result. */
-const output = process.stderr;
+export type Asking = { readonly terminal: Terminal; readonly signal: AbortSignal };
 
 /** Asks for what no option gave. */
 export async function askForAll(
   values: InitValues,
   path: string,
-  { signal }: CommandContext,
+  asking: Asking,
 ): Promise<InitValues> {
-  intro(`Walnut: a new configuration, ${path}`, { output });
-  const ask = asker(signal);
-  const server = values.server ?? (await ask(name()));
-  const connection = values.connection ?? (await ask(connectionText()));
-  const passwordFile = values.passwordFile ?? (await ask(optionalPath(PASSWORD_FILE)));
-  const repository = values.repository ?? (await ask(repositoryFolder()));
-  const wal = values.wal ?? (await ask(walMode()));
-  const dataDirectory = values.dataDirectory ?? (await ask(optionalPath(DATA_DIRECTORY)));
+  const { terminal } = asking;
+  intro(`Walnut: a new configuration, ${path}`, terminal);
+  const ask = asker(asking);
+  const server = values.server ?? (await ask(name(terminal)));
+  const connection = values.connection ?? (await ask(connectionText(terminal)));
+  const passwordFile = values.passwordFile ?? (await ask(optionalPath(terminal, PASSWORD_FILE)));
+  const repository = values.repository ?? (await ask(repositoryFolder(terminal)));
+  const wal = values.wal ?? (await ask(walMode(terminal)));
+  const dataDirectory = values.dataDirectory ?? (await ask(optionalPath(terminal, DATA_DIRECTORY)));
   const isAgreed = await ask(
-    confirm({ message: `Write ${path} and make what is missing?`, output }),
+    confirm({ message: `Write ${path} and make what is missing?`, ...terminal }),
   );
-  if (!isAgreed) throw given();
+  if (!isAgreed) throw given(terminal);
   return {
     ...values,
     server,
@@ -43,23 +43,23 @@ export async function askForAll(
   };
 }
 
-function name(): Promise<string | symbol> {
+function name(terminal: Terminal): Promise<string | symbol> {
   return text({
     message: 'A name for the server',
     placeholder: SERVER_DEFAULT,
     defaultValue: SERVER_DEFAULT,
     validate: (typed = '') => (typed === '' ? undefined : (serverNameProblem(typed) ?? undefined)),
-    output,
+    ...terminal,
   });
 }
 
-function connectionText(): Promise<string | symbol> {
+function connectionText(terminal: Terminal): Promise<string | symbol> {
   return text({
     message: 'How to reach it, as a URL without a password',
     placeholder: 'postgresql://walnut@db1/postgres',
     validate: (typed = '') =>
       typed === '' ? 'It cannot be left out' : (connectionProblem(typed) ?? undefined),
-    output,
+    ...terminal,
   });
 }
 
@@ -68,28 +68,28 @@ const PASSWORD_FILE =
 const DATA_DIRECTORY =
   'The data directory, if Walnut runs on the database host (nothing: it does not)';
 
-function optionalPath(message: string): Promise<string | symbol> {
+function optionalPath(terminal: Terminal, message: string): Promise<string | symbol> {
   return text({
     message,
     defaultValue: '',
     validate: (typed = '') =>
       typed === '' || isAbsolute(typed) ? undefined : 'Give an absolute path',
-    output,
+    ...terminal,
   });
 }
 
-function repositoryFolder(): Promise<string | symbol> {
+function repositoryFolder(terminal: Terminal): Promise<string | symbol> {
   return text({
     message: 'The folder for backups and WAL, best on another disk or host',
     placeholder: REPOSITORY_DEFAULT,
     defaultValue: REPOSITORY_DEFAULT,
     validate: (typed = '') =>
       typed === '' || isAbsolute(typed) ? undefined : 'Give an absolute path',
-    output,
+    ...terminal,
   });
 }
 
-function walMode(): Promise<WalMode | symbol> {
+function walMode(terminal: Terminal): Promise<WalMode | symbol> {
   return select<WalMode>({
     message: 'How WAL comes in',
     options: [
@@ -105,21 +105,21 @@ function walMode(): Promise<WalMode | symbol> {
       },
       { value: 'both', label: 'both', hint: 'each checks the other' },
     ],
-    output,
+    ...terminal,
   });
 }
 
 /** Ctrl-C in a prompt ends the command as it would anywhere else. */
-function asker(signal: AbortSignal): <T>(answer: Promise<T | symbol>) => Promise<T> {
+function asker({ terminal, signal }: Asking): <T>(answer: Promise<T | symbol>) => Promise<T> {
   return async (answer) => {
     const value = await answer;
     signal.throwIfAborted();
-    if (isCancel(value)) throw given();
+    if (isCancel(value)) throw given(terminal);
     return value as Exclude<typeof value, symbol>;
   };
 }
 
-function given(): WalnutError {
-  cancel('Nothing was written.', { output });
+function given(terminal: Terminal): WalnutError {
+  cancel('Nothing was written.', terminal);
   return new WalnutError('interrupted', 'init: given up');
 }

@@ -27,7 +27,6 @@ async function run(config: string, ...words: string[]): Promise<Ran> {
   const streams = {
     stdout: { write: (text: string) => void (stdout += text) },
     stderr: { write: (text: string) => void (stderr += text) },
-    stdin: {},
   };
   const code = await runCommandLine(words, {
     signal: new AbortController().signal,

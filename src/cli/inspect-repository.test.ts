@@ -88,7 +88,6 @@ async function run(...words: string[]): Promise<Ran> {
   const streams = {
     stdout: { write: (text: string) => void (stdout += text) },
     stderr: { write: (text: string) => void (stderr += text) },
-    stdin: {},
   };
   const code = await runCommandLine(words, {
     signal: new AbortController().signal,

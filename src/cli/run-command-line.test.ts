@@ -20,7 +20,6 @@ async function run(...words: string[]): Promise<Ran> {
         {
           stdout: { write: (text) => void (stdout += text) },
           stderr: { write: (text) => void (stderr += text) },
-          stdin: {},
         },
         { json },
       ),

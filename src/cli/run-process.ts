@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { ERROR_CODES } from '../lib/walnut-error.ts';
 import { listenForSignals } from './interruption.ts';
 import { productVersion } from './product-version.ts';
-import { createOutput, type Output } from './render/output.ts';
+import { createOutput, type Output, type OutputStreams } from './render/output.ts';
 import { runCommandLine } from './run-command-line.ts';
 
 const EXIT_SIGPIPE = 141;
@@ -20,11 +20,18 @@ export async function runProcess(): Promise<void> {
     packageRoot: PACKAGE_ROOT,
     version: productVersion(PACKAGE_ROOT),
     now: () => new Date(),
-    createOutput: (json): Output => createOutput(process, { json }),
+    createOutput: (json): Output => createOutput(outputStreams(), { json }),
   });
   await outputWritten();
   // Not `process.exitCode`: a socket or worker left open would keep the command from ending.
   process.exit(interruption.exitCode(exitCode));
+}
+
+/** A person can be asked when standard input and error are terminals. */
+function outputStreams(): OutputStreams {
+  const { stdin, stdout, stderr } = process;
+  const isTerminal = stdin.isTTY && stderr.isTTY;
+  return { stdout, stderr, ...(isTerminal ? { terminal: { input: stdin, output: stderr } } : {}) };
 }
 
 /**

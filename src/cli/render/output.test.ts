@@ -14,7 +14,6 @@ function streams(isTTY: boolean): {
     streams: {
       stdout: { write: (text) => void out.push(text) },
       stderr: { write: (text) => void err.push(text), isTTY, columns: 60 },
-      stdin: { isTTY },
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import { ProgressBar, type ProgressTerminal } from './progress-bar.ts';
 
 /** Where commands print. Standard output carries results, standard error notes and progress. */
@@ -14,9 +15,12 @@ export type Output = {
   readonly print: (text: string) => void;
   /** Width of the terminal; 80 when there is none. */
   readonly columns: number;
-  /** True when a person can be asked: standard input and error are terminals. */
-  readonly interactive: boolean;
+  /** Where a person can be asked; null where there is none. */
+  readonly terminal: Terminal | null;
 };
+
+/** Standard output carries the result, so questions go to standard error. */
+export type Terminal = { readonly input: Readable; readonly output: Writable };
 
 export type OutputStreams = {
   readonly stdout: {
@@ -29,13 +33,14 @@ export type OutputStreams = {
     readonly isTTY?: boolean;
     readonly columns?: number;
   };
-  readonly stdin: { readonly isTTY?: boolean };
+  /** Left out where nobody can be asked. */
+  readonly terminal?: Terminal | undefined;
 };
 
 const COLUMNS_WITHOUT_TERMINAL = 80;
 
 export function createOutput(streams: OutputStreams, options: { readonly json: boolean }): Output {
-  const { stdout, stderr, stdin } = streams;
+  const { stdout, stderr } = streams;
   let bar: ProgressBar | null = null;
   const above = (write: () => void): void => {
     bar?.clear();
@@ -43,7 +48,7 @@ export function createOutput(streams: OutputStreams, options: { readonly json: b
     bar?.draw();
   };
   const print = (text: string): void => above(() => stdout.write(`${text}\n`));
-  const terminal: ProgressTerminal | null =
+  const progress: ProgressTerminal | null =
     stderr.isTTY === true && !options.json
       ? {
           write: (text) => void stderr.write(text),
@@ -56,11 +61,11 @@ export function createOutput(streams: OutputStreams, options: { readonly json: b
     note: (text) => above(() => stderr.write(`${text}\n`)),
     startProgress: (label) => {
       bar?.stop();
-      bar = new ProgressBar(terminal, label);
+      bar = new ProgressBar(progress, label);
       return bar;
     },
     stopProgress: () => bar?.stop(),
     columns: stdout.columns ?? COLUMNS_WITHOUT_TERMINAL,
-    interactive: stdin.isTTY === true && stderr.isTTY === true,
+    terminal: streams.terminal ?? null,
   };
 }
