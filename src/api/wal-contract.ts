@@ -23,7 +23,8 @@ type WalTimelineStatus = {
 export type WalSlotStatus = {
   readonly name: string;
   readonly exists: boolean;
-  readonly active: boolean;
+  /** Null, as the state, over replication connections only. */
+  readonly active: boolean | null;
   readonly restartLsn: string | null;
   /** `pg_replication_slots.wal_status`: reserved, extended, unreserved or lost. */
   readonly walStatus: string | null;
@@ -36,11 +37,12 @@ export type WalServerStatus = {
   readonly systemIdentifier: string | null;
   readonly timelines: readonly WalTimelineStatus[];
   readonly gaps: readonly LsnRange[];
-  /** Null, as the lags and the slot, when the server could not be asked; `error` says why. */
+  /** Null, as the lags, when the server could not be asked; `error` says why. */
   readonly serverLsn: string | null;
   readonly storedLsn: string | null;
   readonly lagBytes: number | null;
   readonly lagMs: number | null;
+  /** Null as well over replication connections only, before version 15. */
   readonly slot: WalSlotStatus | null;
   readonly error: string | null;
 };
@@ -129,7 +131,7 @@ const timelineStatus: z.ZodType<WalTimelineStatus> = z.strictObject({
 const slotStatus: z.ZodType<WalSlotStatus> = z.strictObject({
   name: z.string(),
   exists: z.boolean(),
-  active: z.boolean(),
+  active: z.boolean().nullable(),
   restartLsn: lsn.nullable(),
   walStatus: z.string().nullable(),
   retainedBytes: byteCount.nullable(),

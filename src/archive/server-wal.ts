@@ -1,11 +1,14 @@
-/** What a server says about its WAL, over an ordinary session. */
+/** What a server says about its WAL. */
 import type { Session } from '../postgres/connection/session.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { identifySystem, READ_SLOT_MAJOR, readSlot } from '../postgres/replication/commands.ts';
+import { readServerTime } from '../postgres/replication/server-time.ts';
 
 type SlotHealth = {
   readonly name: string;
   readonly exists: boolean;
-  readonly active: boolean;
+  /** Null where the kind of connection does not tell. */
+  readonly active: boolean | null;
   readonly restartLsn: Lsn | null;
   /** reserved, extended, unreserved or lost. */
   readonly walStatus: string | null;
@@ -17,7 +20,8 @@ export type ServerWal = {
   /** The end of WAL; on a standby what it has received or replayed. */
   readonly lsn: Lsn | null;
   readonly now: Date;
-  readonly slot: SlotHealth;
+  /** Null where the kind of connection does not tell. */
+  readonly slot: SlotHealth | null;
 };
 
 type Row = {
@@ -51,6 +55,30 @@ export async function readServerWal(session: Session, slot: string): Promise<Ser
       restartLsn: lsnOf(row?.restart_lsn),
       walStatus: row?.wal_status ?? null,
       retainedBytes: retainedOf(row?.retained),
+    },
+  };
+}
+
+/** The same on a connection that takes replication commands only. */
+export async function readServerWalByReplication(
+  session: Session,
+  slot: string,
+): Promise<ServerWal> {
+  const { flushLsn } = await identifySystem(session);
+  const now = await readServerTime(session);
+  if (session.majorVersion < READ_SLOT_MAJOR) return { lsn: flushLsn, now, slot: null };
+  const position = await readSlot(session, slot);
+  const restartLsn = position?.restartLsn ?? null;
+  return {
+    lsn: flushLsn,
+    now,
+    slot: {
+      name: slot,
+      exists: position !== null,
+      active: null,
+      restartLsn,
+      walStatus: null,
+      retainedBytes: restartLsn === null ? null : Math.max(0, Number(flushLsn - restartLsn)),
     },
   };
 }

@@ -4,11 +4,9 @@ import type { ConnectionSettings } from '../postgres/connection/connection-setti
 import { openSession } from '../postgres/connection/open-session.ts';
 import type { Session } from '../postgres/connection/session.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
-import { createSlot, readSlot } from '../postgres/replication/commands.ts';
+import { createSlot, READ_SLOT_MAJOR, readSlot } from '../postgres/replication/commands.ts';
 
 const DUPLICATE_OBJECT = '42710';
-/** READ_REPLICATION_SLOT came with it. */
-const READ_SLOT_MAJOR = 15;
 
 /** Makes the slot unless there is one. */
 export async function ensureSlot(session: Session, name: string): Promise<'created' | 'existed'> {

@@ -12,14 +12,14 @@ import {
 import { followWal } from '../catalog/wal-path.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
-import { openSession } from '../postgres/connection/open-session.ts';
 import type { Lsn } from '../postgres/lsn.ts';
+import { openServerSession } from '../postgres/replication/server-connection.ts';
 import { formatSegmentName } from '../postgres/segment-name.ts';
 import type { LsnRange } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import { postgresTimeToMs } from '../postgres/wal/postgres-time.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { readServerWal, type ServerWal } from './server-wal.ts';
+import { readServerWal, readServerWalByReplication, type ServerWal } from './server-wal.ts';
 
 type TimelineStatus = {
   readonly timeline: TimelineId;
@@ -74,9 +74,12 @@ async function askServer({
   slot,
 }: WalStatusRequest): Promise<Pick<WalStatus, 'serverWal' | 'error'>> {
   try {
-    const session = await openSession(connection, { applicationName: 'walnut' });
+    const { session, sqlRefusal } = await openServerSession(connection, {
+      applicationName: 'walnut',
+    });
     try {
-      return { serverWal: await readServerWal(session, slot), error: null };
+      const read = sqlRefusal === null ? readServerWal : readServerWalByReplication;
+      return { serverWal: await read(session, slot), error: null };
     } finally {
       await session.close();
     }

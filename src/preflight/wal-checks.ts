@@ -1,13 +1,11 @@
 /** Whether WAL can come in: by a replication slot, by `archive_command`, or both. */
 import { formatLsn } from '../postgres/lsn.ts';
-import { readSlot as readPhysicalSlot } from '../postgres/replication/commands.ts';
+import { READ_SLOT_MAJOR, readSlot as readPhysicalSlot } from '../postgres/replication/commands.ts';
 import type { CheckedServer } from './check-types.ts';
 import { fail, pass, type Finding } from './finding.ts';
 
 /** A backup by BASE_BACKUP and the receiver take one each. */
 const WAL_SENDERS_NEEDED = 2;
-/** READ_REPLICATION_SLOT came with it. */
-const READ_SLOT_MAJOR = 15;
 
 export async function checkWalIntake(server: CheckedServer): Promise<Finding[]> {
   const { wal } = server.plan;

@@ -3,11 +3,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkDocument, initDocument, showDocument } from '../../src/api/contract.ts';
+import { walStatusDocument } from '../../src/api/wal-contract.ts';
 import type { MajorVersion } from '../../src/postgres/version.ts';
 import { TEST_PASSWORD, testCluster, type TestCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
 import { protect, waitForRecovery, waitUntil } from '../support/protected-server.ts';
 import { populate, WORKLOAD_TABLESPACE } from '../support/schema.ts';
+import { makeStandby, waitUntilCaughtUp } from '../support/standby.ts';
 
 const ROLE = 'streamer';
 const TEST_ACCESS = 'local all postgres trust';
@@ -81,7 +83,8 @@ describe.each([13, 15, 18] as const)(
       expect(Date.parse(shown.finishedAt)).toBeLessThanOrEqual(Date.now());
 
       await using receiver = await server.receive();
-      const auto = await server.run(['backup', server.name]);
+      const auto = await server.run(['backup', server.name, '--type', 'incremental']);
+      expect(auto.stderr).toContain('full backup instead of incremental');
       expect(auto.exitCode).toBe(0);
       expect(auto.stderr).toMatch(
         /source stream, because the server takes no SQL \(.*pg_hba\.conf/,
@@ -102,6 +105,12 @@ describe.each([13, 15, 18] as const)(
       expect(detail('backup rights')).toMatch(new RegExp(`source stream.*\\n.*${ROLE}`));
       expect(detail('WAL path')).toMatch(/up to \S+, was stored after/);
       expect(detail('clock')).toContain('s apart');
+      const { servers } = walStatusDocument.parse(
+        await server.json(['wal', 'status', server.name]),
+      );
+      expect(servers[0]).toMatchObject({ error: null, lagBytes: expect.any(Number) as number });
+      const seen = { exists: true, active: null, retainedBytes: expect.any(Number) as number };
+      expect(servers).toMatchObject([{ slot: major < 15 ? null : seen }]);
       await receiver.stop();
 
       const oid = String(shown.tablespaces[0]?.oid);
@@ -135,6 +144,29 @@ describe.each([13, 15, 18] as const)(
       await waitForRecovery(copy, 'promote');
       expect(contentDifferences(expected, await contentOf(copy))).toEqual([]);
     });
+  },
+);
+
+test.each([13, 18] as const)(
+  'a standby of PostgreSQL %i is backed up over replication connections only',
+  async (major) => {
+    await using primary = await startCluster(major);
+    await populate(primary, { scale: 0.05, tablespace: false });
+    await allowOnly(primary, REPLICATION_LINE);
+    await using standby = await makeStandby(primary, ROLE);
+    const connection = standby.connectionString({ user: ROLE });
+    const server = await protect(primary, { connection, isLocal: false });
+    await waitUntilCaughtUp(standby, primary);
+    const expected = await contentOf(primary);
+    const ran = await server.run(['backup', server.name]);
+    expect(ran).toMatchObject({ exitCode: 0 });
+    // The backup's label tells: before version 14 nothing else does for certain.
+    expect(ran.stdout).toContain('source stream, from a standby');
+    await server.restore('restored', { words: ['--to-immediate', '--action', 'promote'] });
+    await using copy = await server.adopt('restored');
+    await copy.server.start();
+    await waitForRecovery(copy, 'promote');
+    expect(contentDifferences(expected, await contentOf(copy))).toEqual([]);
   },
 );
 

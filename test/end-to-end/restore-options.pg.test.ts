@@ -17,6 +17,7 @@ import {
 } from '../support/protected-server.ts';
 import { pickOne, seededRandom } from '../support/random.ts';
 import { populate } from '../support/schema.ts';
+import { waitUntilCaughtUp } from '../support/standby.ts';
 
 const NEWEST = 18;
 const clusters: TestCluster[] = [];
@@ -47,20 +48,6 @@ async function startRestored(server: ProtectedServer, name: string): Promise<Tes
 
 async function expectSameContent(restored: TestCluster, original: TestCluster): Promise<void> {
   expect(contentDifferences(await contentOf(original), await contentOf(restored))).toEqual([]);
-}
-
-/** Waits until the standby has replayed all that the primary has written by now. */
-async function waitUntilCaughtUp(standby: TestCluster, primary: TestCluster): Promise<void> {
-  const lsn = await primary.value('select pg_current_wal_flush_lsn()');
-  const replayed = `select pg_last_wal_replay_lsn() >= '${lsn}'`;
-  try {
-    await waitUntil(
-      () => `the standby replays ${lsn}`,
-      async () => (await standby.value(replayed)) === 'true',
-    );
-  } catch (cause) {
-    throw new Error(await standby.server.logTail(40), { cause });
-  }
 }
 
 async function addTable(cluster: TestCluster, name: string): Promise<void> {

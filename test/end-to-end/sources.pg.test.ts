@@ -1,30 +1,13 @@
 /** Clusters that are reached or laid out in uncommon ways, by the built command line. */
-import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
-import { adoptCluster, testCluster, type TestCluster } from '../support/cluster.ts';
+import { adoptCluster, testCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
-import { protect, waitForRecovery, waitUntil } from '../support/protected-server.ts';
+import { protect, waitForRecovery } from '../support/protected-server.ts';
 import { populate } from '../support/schema.ts';
-
-/** A standby of `primary`, streaming from it: a copy of its stopped data directory. */
-async function makeStandby(primary: TestCluster): Promise<TestCluster> {
-  await primary.server.stop('fast');
-  const dataFolder = join(primary.workFolder, 'standby');
-  await cp(primary.dataFolder, dataFolder, { recursive: true, preserveTimestamps: true });
-  await primary.server.start();
-  await writeFile(join(dataFolder, 'standby.signal'), '');
-  await giveToUser(dataFolder, primary.server.user);
-  const conninfo = primary.connectionString().replaceAll("'", "''");
-  const standby = await adoptCluster({
-    major: primary.major,
-    dataFolder,
-    overrides: { primary_conninfo: conninfo, hot_standby: true },
-  });
-  await standby.server.start();
-  return standby;
-}
+import { makeStandby, waitUntilCaughtUp } from '../support/standby.ts';
 
 type Source = 'local' | 'connection' | 'stream';
 type Case = { readonly major: 13 | 15 | 18; readonly source: Source };
@@ -66,11 +49,7 @@ describe('a standby', () => {
       const config = await readFile(server.config, 'utf8');
       await writeFile(server.config, config.replace(primary.dataFolder, standby.dataFolder));
       await primary.sql('create table later as select generate_series(1, 5000) as n');
-      const lsn = await primary.value('select pg_current_wal_flush_lsn()');
-      await waitUntil(
-        () => `the standby replays ${lsn}`,
-        async () => (await standby.value(`select pg_last_wal_replay_lsn() >= '${lsn}'`)) === 'true',
-      );
+      await waitUntilCaughtUp(standby, primary);
       const expected = await contentOf(primary);
       const document = await server.backup(['--from', source]);
       expect(document).toMatchObject({ source, damagedPages: 0 });

@@ -47,7 +47,8 @@ function fieldsOf(status: WalServerStatus): [string, string][] {
 
 function renderSlot(slot: WalSlotStatus): string {
   if (!slot.exists) return `${slot.name} does not exist`;
-  const activity = slot.active ? 'in use' : 'not in use';
   const kept = slot.retainedBytes === null ? '' : `, keeps ${renderBytes(slot.retainedBytes)}`;
+  if (slot.active === null) return `${slot.name}${kept}; whether it is in use takes SQL to see`;
+  const activity = slot.active ? 'in use' : 'not in use';
   return `${slot.name}, ${activity}, WAL ${slot.walStatus ?? 'not reserved'}${kept}`;
 }

@@ -108,7 +108,10 @@ export type SlotPosition = {
   readonly restartTimeline: TimelineId | null;
 };
 
-/** Where a physical slot stands, or null when there is none. Servers from 15 on only; before that ask SQL. */
+/** READ_REPLICATION_SLOT came with it. */
+export const READ_SLOT_MAJOR = 15;
+
+/** Where a physical slot stands, or null when there is none. Servers from {@link READ_SLOT_MAJOR} on; before that ask SQL. */
 export async function readSlot(session: Session, name: string): Promise<SlotPosition | null> {
   const act = `read replication slot "${name}"`;
   const result = one(await runCommand(session, `READ_REPLICATION_SLOT ${quoteSlot(name)}`, act));

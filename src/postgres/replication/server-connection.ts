@@ -33,7 +33,7 @@ export async function connectToServer(
   settings: ConnectionSettings,
   options: Omit<SessionOptions, 'replication'>,
 ): Promise<ServerConnection> {
-  const opened = await openEither(settings, options);
+  const opened = await openServerSession(settings, options);
   const { session, sqlRefusal } = opened;
   try {
     const facts =
@@ -47,7 +47,8 @@ export async function connectToServer(
   }
 }
 
-async function openEither(
+/** The same without asking for the server's facts. */
+export async function openServerSession(
   settings: ConnectionSettings,
   options: Omit<SessionOptions, 'replication'>,
 ): Promise<Pick<ServerConnection, 'session' | 'sqlRefusal'>> {
