@@ -19,8 +19,9 @@ export default defineConfig({
           name: 'postgresql',
           include: ['src/**/*.pg.test.ts', 'test/**/*.pg.test.ts'],
           globalSetup: ['test/support/stage-installation.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 120_000,
+          // Every wait inside has its own, shorter limit and says what did not come; these only end what hangs without one.
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
           maxWorkers: 2,
         },
       },
