@@ -1,3 +1,4 @@
+import { RELATION_SEGMENT_BLOCKS } from '../postgres/cluster/relation-file.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { majorVersionOf } from '../postgres/version.ts';
 import type { ServerFacts } from '../postgres/connection/server-facts.ts';
@@ -44,6 +45,22 @@ export async function admitServer(
       hint:
         `If the server was upgraded or made anew on purpose, run \`walnut init ${server} --new-incarnation\`; ` +
         'otherwise check the connection in walnut.toml.',
+    },
+  );
+}
+
+/** Files of another size (`--with-segsize`) would be taken for other blocks than they hold. */
+export function requireStandardSegments({
+  relationSegmentBlocks,
+}: {
+  readonly relationSegmentBlocks: number;
+}): void {
+  if (relationSegmentBlocks === RELATION_SEGMENT_BLOCKS) return;
+  throw new WalnutError(
+    'unsupported',
+    `back up a cluster with relation segments of ${relationSegmentBlocks} blocks`,
+    {
+      hint: 'Walnut supports the standard segment size of 1 GB only; use pg_basebackup for this server.',
     },
   );
 }

@@ -3,6 +3,7 @@
  * https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP
  */
 import { newBackupStamp } from '../repository/backup-id.ts';
+import { messageOf } from '../lib/walnut-error.ts';
 import { serverKeys } from '../repository/layout.ts';
 import { listBackupIds } from '../repository/repository.ts';
 import type { Lease } from '../storage/object-store.ts';
@@ -48,7 +49,7 @@ export async function runBackup(
       const stamp = newBackupStamp(new Date(), taken);
       const context = { options, progress, signal, stamp, connected, source, lease, attempts };
       const outcome = await takeBackup({ ...context, startedMs, warnings: [] });
-      await remove(await planRubbish(options.store, options.server), options, { progress, lease });
+      await clearAway(options, { progress, lease });
       return outcome;
     } finally {
       await lease.release();
@@ -111,6 +112,17 @@ async function takeOverAttempts(
   }
   await remove(rubbish, options, clearing);
   return usable;
+}
+
+/** The backup exists: what goes wrong from here on takes nothing from it. */
+async function clearAway(options: BackupOptions, clearing: Clearing): Promise<void> {
+  try {
+    await remove(await planRubbish(options.store, options.server), options, clearing);
+  } catch (error) {
+    clearing.progress.warning(
+      `could not clear away what interrupted backups left, which the next backup does: ${messageOf(error)}`,
+    );
+  }
 }
 
 /** What dead attempts left is removed by a plan that is shown first. */

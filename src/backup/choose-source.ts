@@ -5,6 +5,7 @@ import {
   CONTROL_FILE_PATH,
   parseControlFile,
 } from '../postgres/cluster/control-file.ts';
+import { identifyRunningServer } from '../postgres/connection/running-server.ts';
 import { missingGrants } from '../postgres/connection/grants.ts';
 import type { Session } from '../postgres/connection/session.ts';
 import type { BackupOptions } from './backup-options.ts';
@@ -56,7 +57,10 @@ export async function chooseSource(
       kind: 'connection',
       reason: `source connection, ${options.from === 'auto' ? why : 'as asked'}`,
       files: new ConnectionClusterSource(connected.session, connected.facts),
-      workerSource: { kind: 'connection', settings: options.connection },
+      workerSource: {
+        kind: 'connection',
+        server: await identifyRunningServer(connected.session, options.connection),
+      },
     };
   }
   return {

@@ -1,11 +1,10 @@
-import { openSession } from '../postgres/connection/open-session.ts';
-import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import {
   listServerFolder,
   readServerFile,
   type ServerFolderEntry,
 } from '../postgres/connection/file-listing.ts';
 import { readServerRanges } from '../postgres/connection/file-reads.ts';
+import { openSessionWith, type RunningServer } from '../postgres/connection/running-server.ts';
 import type { ServerFacts } from '../postgres/connection/server-facts.ts';
 import type { Session } from '../postgres/connection/session.ts';
 import type { ClusterSource, Folder, FolderEntry, RangeReader } from './cluster-source.ts';
@@ -52,11 +51,9 @@ export class ConnectionClusterSource implements ClusterSource {
   }
 }
 
-/** A worker's reader: a session of its own. */
-export async function openConnectionRangeReader(
-  settings: ConnectionSettings,
-): Promise<RangeReader> {
-  const session = await openSession(settings, { applicationName: 'walnut backup' });
+/** A worker's reader: a session of its own, with the very server that the backup was started on. */
+export async function openConnectionRangeReader(server: RunningServer): Promise<RangeReader> {
+  const session = await openSessionWith(server, 'walnut backup');
   return {
     readRanges: async (ranges, sink) => readServerRanges(session, ranges, sink),
     close: async () => session.close(),

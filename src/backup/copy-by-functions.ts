@@ -10,7 +10,7 @@ import {
   isControlFileTorn,
   parseControlFile,
 } from '../postgres/cluster/control-file.ts';
-import { toTimelineId } from '../postgres/timeline-id.ts';
+import { toTimelineId, type TimelineId } from '../postgres/timeline-id.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { backupIdOf } from '../repository/backup-id.ts';
@@ -20,7 +20,7 @@ import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
-import { decideGround } from './decide-ground.ts';
+import { decideGround, type BackupGround } from './decide-ground.ts';
 import { readExternalFiles } from './external-files.ts';
 import { listFiles } from './list-files.ts';
 import { noteAttempt } from './note-attempt.ts';
@@ -39,13 +39,13 @@ export async function copyByFunctions(
     startBackup(connected.session, `walnut ${stamp}`, options.checkpoint === 'fast'),
     options.checkpointTimeoutMs,
   );
-  const ground = await decideGround(context, {
-    lsn: startLsn,
-    controlFile: await readControlFile(source.files, signal),
-  });
+  const control = parseControlFile(await readControlFile(source.files, signal));
+  // A standby may have followed to another timeline since it was asked: its last restartpoint tells.
+  const start = { lsn: startLsn, timeline: toTimelineId(control.timeline) };
+  const ground = await decideGround(context, { ...start, control });
   const id = backupIdOf(stamp, ground.type);
   const grounded = { ...context, id, ground };
-  await noteAttempt(grounded, { lsn: startLsn, timeline: connected.timeline, startedAt });
+  await noteAttempt(grounded, { ...start, startedAt });
   const expectedBytes = ground.changes === null ? await connected.expectedBytes() : null;
   progress.started({ id, type: ground.type, startLsn, expectedBytes });
   const copy = await copyAll(grounded, source, startLsn);
@@ -54,6 +54,7 @@ export async function copyByFunctions(
   const externalFiles = await readExternalFiles(source.files, connected.facts, warnOf(context));
   const { lsn: stopLsn, backupLabel, tablespaceMap } = await stopBackup(connected.session);
   const { startTimeline } = parseBackupLabel(backupLabel);
+  requireSameTimeline(ground, start.timeline, startTimeline);
   return {
     ...copy,
     id,
@@ -69,8 +70,18 @@ export async function copyByFunctions(
     startedAt,
     finishedAt: await connected.serverTime(),
     timeline: startTimeline,
-    stopTimeline: connected.isStandby ? standbyTimeline(controlFile) : connected.timeline,
+    stopTimeline: connected.isStandby === true ? standbyTimeline(controlFile) : startTimeline,
   };
+}
+
+/** Which WAL tells of changes, and which backups may be parents, was found along the timeline that was seen at the start. */
+function requireSameTimeline(ground: BackupGround, seen: TimelineId, started: TimelineId): void {
+  if (seen === started || ground.parent === null) return;
+  throw new WalnutError(
+    'failed',
+    `back up on top of ${ground.parent.id}: the backup began on timeline ${started} and not on ${seen}`,
+    { hint: 'The server changed its timeline in that moment. Take the backup again.' },
+  );
 }
 
 async function copyAll(
@@ -86,7 +97,9 @@ async function copyAll(
     warn: warnOf(context),
   });
   const { changes, damage, earlier: parent } = ground;
-  const { store, paranoid } = options;
+  const { store } = options;
+  // What a full backup takes from earlier ones it has read and compared.
+  const paranoid = options.paranoid || ground.parent === null;
   const earlier = { store, parent, attempts: context.attempts, warn: warnOf(context) };
   return copyFiles(
     files,

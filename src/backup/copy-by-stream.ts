@@ -94,7 +94,9 @@ async function replicationSession({
   signal,
 }: BackupContext): Promise<Session> {
   if (connected.sqlRefusal !== null) return connected.session;
-  const { session, fallback } = await openReplicationConnection(options.connection, {
+  // The backup's own server, where the list has several hosts.
+  const settings = { ...options.connection, hosts: [connected.session.host] };
+  const { session, fallback } = await openReplicationConnection(settings, {
     applicationName: 'walnut backup',
     signal,
   });

@@ -1,5 +1,5 @@
 /** What the main thread and its copy workers say to each other; everything is structured-cloneable. */
-import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
+import type { RunningServer } from '../postgres/connection/running-server.ts';
 import type { FileEntry, FileIdentity, MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import type { FinishedPack } from '../repository/pack-writer.ts';
 import type { BackupId } from '../repository/backup-id.ts';
@@ -11,7 +11,7 @@ import type { StoreDescription } from '../storage/object-store.ts';
 /** How a worker reads files; `pushed` receives them from the main thread. */
 export type WorkerSource =
   | { readonly kind: 'local'; readonly dataDirectory: string }
-  | { readonly kind: 'connection'; readonly settings: ConnectionSettings }
+  | { readonly kind: 'connection'; readonly server: RunningServer }
   | { readonly kind: 'pushed' };
 
 export type CopyWorkerData = {

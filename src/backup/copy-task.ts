@@ -1,12 +1,12 @@
 /** Copies the items of one task: read, check, frame. Runs in a worker thread; all buffers are reused. */
 import type { PageScanner } from '../postgres/cluster/page-scanner.ts';
-import { classifyFile } from '../postgres/cluster/relation-file.ts';
+import { classifyFile, RELATION_SEGMENT_BLOCKS } from '../postgres/cluster/relation-file.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
 import type { MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import { RANGE_BYTES_MAX, type FileRange, type RangeReader } from './cluster-source.ts';
 import { copyBytes, newByteCopy, type ByteCopy } from './copy-bytes.ts';
 import type { BlockDamage, CopyItem, ItemResult } from './copy-messages.ts';
-import { plainEntry, SEGMENT_BLOCKS } from './decide-file.ts';
+import { plainEntry } from './decide-file.ts';
 import type { EarlierPages, Sharing } from './earlier-pages.ts';
 import type { FrameBuilder } from './frame-builder.ts';
 import type { Throttle } from './throttle.ts';
@@ -172,7 +172,7 @@ function scan(range: PlannedRange, pageCount: number, tools: CopyTools): readonl
   const segment = file.kind === 'relation' ? file.segment : 0;
   return tools.scanner.scan({
     pageCount,
-    firstBlock: segment * SEGMENT_BLOCKS + range.offset / PAGE_BYTES,
+    firstBlock: segment * RELATION_SEGMENT_BLOCKS + range.offset / PAGE_BYTES,
     verifyChecksums: tools.verifyChecksums,
     startLsn: tools.startLsn,
   }).badPages;

@@ -65,7 +65,7 @@ async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
   if (source.kind === 'pushed') return pushed;
   // Loaded only here: it brings the whole client library, 50 ms for each worker.
   const { openConnectionRangeReader } = await import('./connection-source.ts');
-  return openConnectionRangeReader(source.settings);
+  return openConnectionRangeReader(source.server);
 }
 
 type WorkerTools = CopyTools & { readonly reportProgress: () => void };

@@ -1,8 +1,9 @@
+import { RELATION_SEGMENT_BLOCKS } from '../postgres/cluster/relation-file.ts';
 import { describe, expect, test } from 'vitest';
 import type { KnownDamage } from '../catalog/known-damage.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
 import type { FileEntry, MapEntry, PageExtent, RelationEntry } from '../repository/map-chunk.ts';
-import { decideFile, SEGMENT_BLOCKS, type CopyRules, type FileDecision } from './decide-file.ts';
+import { decideFile, type CopyRules, type FileDecision } from './decide-file.ts';
 import type { ListedFile } from './list-files.ts';
 import type { PageChanges } from './page-changes.ts';
 
@@ -128,7 +129,7 @@ describe('a relation whose changes are known', () => {
 
   test('counts its blocks through all segments', () => {
     const path = 'base/5/1000.1';
-    const told = { blocks: [3, SEGMENT_BLOCKS + 5], limit: SEGMENT_BLOCKS + 90 };
+    const told = { blocks: [3, RELATION_SEGMENT_BLOCKS + 5], limit: RELATION_SEGMENT_BLOCKS + 90 };
     const decision = decide(relation(100, path), stored(100, path), rules(told));
     expect(readAndKept(decision, 100).read).toEqual([5, ...range(90, 100)]);
   });

@@ -2,16 +2,17 @@
  * Which pages of a file are read. The rules are those of an incremental that rests on WAL; each has a test that fails
  * without it.
  */
-import { classifyFile, type RelationFile } from '../postgres/cluster/relation-file.ts';
+import {
+  classifyFile,
+  RELATION_SEGMENT_BLOCKS,
+  type RelationFile,
+} from '../postgres/cluster/relation-file.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
 import type { KnownDamage } from '../catalog/known-damage.ts';
 import type { FileEntry, MapEntry, PageExtent, RelationEntry } from '../repository/map-chunk.ts';
 import type { ListedFile } from './list-files.ts';
 import type { PageChanges } from './page-changes.ts';
 import { clipExtents, runsOf, subtractRuns, type BlockRun } from './page-extents.ts';
-
-/** Blocks in one segment file of a relation, 1 GB (`--with-segsize` builds differ and are refused). */
-export const SEGMENT_BLOCKS = 131_072;
 
 /** What the repository knows of the file at the same path. */
 export type EarlierFile = {
@@ -108,7 +109,7 @@ function changedRuns(
 ): BlockRun[] {
   const { tablespaceOid, databaseOid, relfilenode, segment } = relation;
   const fork = { tablespaceOid, databaseOid, relfilenode, fork: 0 };
-  const firstBlock = segment * SEGMENT_BLOCKS;
+  const firstBlock = segment * RELATION_SEGMENT_BLOCKS;
   const blocks = file.sizeBytes / PAGE_BYTES;
   // What lies at or above a limit was made anew, also where WAL says nothing of it: a relation is extended without WAL.
   const limit = Math.max(0, (changes.limitBlock(fork) ?? Infinity) - firstBlock);

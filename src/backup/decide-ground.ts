@@ -5,9 +5,10 @@ import {
   type BackupRecord,
 } from '../catalog/backup-catalog.ts';
 import { readWalInventory } from '../catalog/wal-inventory.ts';
-import { parseControlFile } from '../postgres/cluster/control-file.ts';
+import type { ControlFile } from '../postgres/cluster/control-file.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
+import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { BackupType } from '../repository/backup-id.ts';
 import { readKnownDamage, type KnownDamage } from '../catalog/known-damage.ts';
 import type { Manifest } from '../repository/manifest.ts';
@@ -15,6 +16,7 @@ import { nameOfIncarnation } from '../repository/repository.ts';
 import { warnOf, type BackupContext } from './backup-context.ts';
 import { chooseParent, type ClusterLayout } from './choose-parent.ts';
 import { findChanges } from './find-changes.ts';
+import { requireStandardSegments } from './admit-server.ts';
 import type { PageChanges } from './page-changes.ts';
 
 export type ChangeSource = 'archive' | 'summaries' | 'compare';
@@ -31,30 +33,37 @@ export type BackupGround = {
   readonly damage: KnownDamage;
 };
 
+/** Where the backup has started, and the control file as it was then. */
+export type StartOnServer = {
+  readonly lsn: Lsn;
+  readonly timeline: TimelineId;
+  readonly control: ControlFile;
+};
+
 /**
  * Called when the backup has started on the server: from its start LSN follows which parents will do and which WAL
  * tells of all changes. Whatever is not proven makes the backup read more, and is said.
  */
 export async function decideGround(
   context: BackupContext,
-  start: { readonly lsn: Lsn; readonly controlFile: Buffer },
+  start: StartOnServer,
 ): Promise<BackupGround> {
   const { options, connected } = context;
   const { store, server } = options;
   const catalog = await readBackupCatalog(store, server);
   const damage = await readKnownDamage(store, server);
-  const layout = layoutOf(start.controlFile);
+  const layout = layoutOf(start.control);
   const full = fullGround(context, catalog, { layout, damage });
   if (options.type === 'full' || options.fresh) return full;
   const type = options.type ?? 'incremental';
   const scope = { server, incarnation: connected.incarnation };
   const { histories } = await readWalInventory(store, scope);
-  const history = histories.get(connected.timeline);
+  const history = histories.get(start.timeline);
   if (history === undefined) {
     return insteadOf(
       context,
       full,
-      `the history of timeline ${connected.timeline} is not in the repository`,
+      `the history of timeline ${start.timeline} is not in the repository`,
     );
   }
   const parent = usableParent(context, catalog, { type, history, layout, startLsn: start.lsn });
@@ -98,8 +107,8 @@ function fullGround(
   return { type: 'full', parent: null, earlier, changeSource: null, changes: null, damage };
 }
 
-function layoutOf(controlFile: Buffer): ClusterLayout {
-  const control = parseControlFile(controlFile);
+function layoutOf(control: ControlFile): ClusterLayout {
+  requireStandardSegments(control);
   return {
     blockBytes: control.blockSize,
     segmentBlocks: control.relationSegmentBlocks,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { blake3 } from '../lib/hashing.ts';
 import { FILE_IDENTITY_BYTES, type FileIdentity } from '../repository/map-chunk.ts';
@@ -17,20 +18,35 @@ export type FileStamp = {
   readonly changedMs: number;
 };
 
+/**
+ * A crash of the host may leave new content under old times: pages and inodes reach the disk separately. So an identity
+ * lives as long as the host is up.
+ */
+function bootOfHost(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
 /** Makes identities of the files of one data directory, as this host sees them. */
 export class FileIdentifier {
   readonly #quietMs: number;
-  readonly #bytes: Buffer;
+  /** Null where the host does not say when it was booted. */
+  readonly #bytes: Buffer | null;
 
   /** @param startedMs when the backup began, by this host's clock. */
   constructor(dataDirectory: string, startedMs: number) {
     this.#quietMs = startedMs - QUIET_MS;
-    const scope = blake3(Buffer.from(`${hostname()}\0${dataDirectory}`, 'utf8'));
-    this.#bytes = Buffer.concat([scope, Buffer.alloc(NUMBERS * 8)]);
+    const boot = bootOfHost();
+    const scope = blake3(Buffer.from([hostname(), boot, dataDirectory].join('\0'), 'utf8'));
+    this.#bytes = boot === null ? null : Buffer.concat([scope, Buffer.alloc(NUMBERS * 8)]);
   }
 
   /** Null when the file was changed too shortly before the backup began. */
   identify(stamp: FileStamp): FileIdentity {
+    if (this.#bytes === null) return null;
     if (stamp.modifiedMs > this.#quietMs || stamp.changedMs > this.#quietMs) return null;
     const { device, inode, sizeBytes, modifiedMs, changedMs } = stamp;
     let at = SCOPE_BYTES;

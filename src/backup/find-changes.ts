@@ -42,15 +42,15 @@ export async function findChanges(
   context: BackupContext,
   { parent, history, startLsn }: ChangeQuestion,
 ): Promise<FoundChanges> {
-  const archived = await archivedChanges(context, parent, startLsn);
+  const span = { timeline: history.timeline, from: parent.startLsn, to: startLsn };
+  const archived = await archivedChanges(context, span);
   if (archived.kind === 'known') {
     return { kind: 'known', changeSource: 'archive', changes: archived.map };
   }
   if (archived.kind === 'unusable') {
     return { kind: 'unusable', reason: archived.reason };
   }
-  const span = { history, from: parent.startLsn, to: startLsn };
-  const summarized = await summarizedChanges(context, span);
+  const summarized = await summarizedChanges(context, { ...span, history });
   if (summarized.kind === 'gap') {
     return { kind: 'gap', reason: `${archived.reason}; ${summarized.reason}` };
   }
@@ -59,27 +59,22 @@ export async function findChanges(
 }
 
 /** Waits, with a limit, until stored WAL reaches the start of the new backup. */
-async function archivedChanges(
-  context: BackupContext,
-  parent: BackupRecord,
-  startLsn: Lsn,
-): Promise<Changes> {
+async function archivedChanges(context: BackupContext, span: LsnSpan): Promise<Changes> {
   const { options, connected, progress, signal } = context;
-  const span = { timeline: connected.timeline, from: parent.startLsn, to: startLsn };
   const begunMs = Date.now();
   let pauseMs = POLL_FIRST_MS;
-  let isSwitched = connected.isStandby;
+  let isSwitched = connected.isStandby === true;
   for (;;) {
     const seen = await lookForChanges(context, span);
     const waitedMs = Date.now() - begunMs;
     if (seen.kind === 'known' || seen.kind === 'unusable') return seen;
     if (seen.kind === 'gap' && waitedMs > GAP_GRACE_MS) return seen;
-    if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, startLsn, waitedMs);
+    if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, span.to, waitedMs);
     if (seen.kind === 'waiting' && !isSwitched && waitedMs > SWITCH_AFTER_MS) {
       isSwitched = true;
       await switchSegmentOf(context);
     }
-    progress.waitingForWal(startLsn, seen.from);
+    progress.waitingForWal(span.to, seen.from);
     await sleep(pauseMs, signal);
     pauseMs = Math.min(pauseMs * 2, POLL_MAX_MS);
   }
@@ -94,12 +89,14 @@ async function lookForChanges(
   const scope = { server, incarnation: connected.incarnation };
   const inventory = await readWalInventory(store, scope);
   const { end, hole } = followWal(inventory, span);
-  if (hole !== null) {
-    const reason = `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing`;
-    return { kind: 'gap', from: end, reason };
+  if (hole === null && !reaches(end, span.to, inventory.segmentBytes)) {
+    return { kind: 'waiting', from: end };
   }
-  if (!reaches(end, span.to, inventory.segmentBytes)) return { kind: 'waiting', from: end };
-  return readChanges(store, inventory, { ...span, signal });
+  // Over a hole too: of WAL that retention gave up, the changes were kept.
+  const found = await readChanges(store, inventory, { ...span, signal });
+  if (found.kind !== 'gap' || hole === null) return found;
+  const reason = `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing`;
+  return { kind: 'gap', from: end, reason };
 }
 
 function notArrived(from: Lsn, startLsn: Lsn, waitedMs: number): Changes {

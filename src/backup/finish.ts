@@ -8,6 +8,7 @@ import { measurePack } from '../repository/pack-reader.ts';
 import type { BackupContext } from './backup-context.ts';
 import type { BackupOutcome } from './backup-options.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
+import { requireStandardSegments } from './admit-server.ts';
 import { nameDamage } from './name-damage.ts';
 import { waitForBackupWal } from './wal-wait.ts';
 
@@ -76,6 +77,7 @@ async function describeBackup(context: BackupContext, copied: CopiedCluster): Pr
   const { id, ground } = copied;
   const { facts } = connected;
   const control = parseControlFile(copied.controlFile);
+  requireStandardSegments(control);
   const damage = await nameDamage(copied.damage, options.connection, facts);
   const ownFolder = backupKeys.folder(options.server, id);
   const ownChunks = copied.chunks.filter(({ key }) => key.startsWith(ownFolder));

@@ -1,13 +1,15 @@
 /** Finds out which table or index a damaged block belongs to: the person at three in the morning knows names, not files. */
-import { classifyFile, GLOBAL_TABLESPACE_OID } from '../postgres/cluster/relation-file.ts';
+import {
+  classifyFile,
+  GLOBAL_TABLESPACE_OID,
+  RELATION_SEGMENT_BLOCKS,
+} from '../postgres/cluster/relation-file.ts';
 import { openSession } from '../postgres/connection/open-session.ts';
 import type { ConnectionSettings } from '../postgres/connection/connection-settings.ts';
 import type { ServerFacts } from '../postgres/connection/server-facts.ts';
 import type { PageDamage } from '../repository/manifest.ts';
 import type { BlockDamage } from './copy-messages.ts';
 
-/** Blocks in one segment file of a relation. */
-const SEGMENT_BLOCKS = 131_072;
 /** Names are a courtesy: after this many lookups the rest goes without. */
 const LOOKUPS_MAX = 200;
 const SQL =
@@ -27,7 +29,7 @@ export async function nameDamage(
   }
   return damage.map(({ path, block }) => ({
     file: path,
-    block: segmentOf(path) * SEGMENT_BLOCKS + block,
+    block: segmentOf(path) * RELATION_SEGMENT_BLOCKS + block,
     relation: names.get(path) ?? null,
   }));
 }

@@ -8,7 +8,7 @@ import type { LsnRange } from '../postgres/timeline-history.ts';
 import { toTimelineId } from '../postgres/timeline-id.ts';
 import { serverKeys, type IncarnationName } from '../repository/layout.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { mergeRanges } from './lsn-ranges.ts';
+import { mergeRanges, subtractRanges } from './lsn-ranges.ts';
 import { readNote, writeNote, type NoteForm } from './mutable-note.ts';
 
 const NOTE_BYTES_MAX: number = 4 * 1024 * 1024;
@@ -49,13 +49,43 @@ export async function recordExpiredWal(
   ranges: readonly LsnRange[],
 ): Promise<void> {
   const note = await readExpiredNote(store, server);
+  const all = [...rangesIn(note, incarnation), ...ranges];
+  await writeRanges(store, { server, incarnation, note }, all);
+}
+
+/**
+ * Takes back what was noted and is stored all the same: an expire that was stopped between its note and its deletions
+ * leaves it so, and the next one may decide otherwise.
+ */
+export async function withdrawExpiredWal(
+  store: ObjectStore,
+  { server, incarnation }: ExpiredWal,
+  stored: readonly LsnRange[],
+): Promise<void> {
+  const note = await readExpiredNote(store, server);
+  const own = rangesIn(note, incarnation);
+  const left = own.flatMap((range) => {
+    const there = stored.filter(({ timeline }) => timeline === range.timeline);
+    return subtractRanges([range], there);
+  });
+  const isSame =
+    left.length === own.length && left.every(({ start }, at) => start === own[at]?.start);
+  if (isSame && left.every(({ end }, at) => end === own[at]?.end)) return;
+  await writeRanges(store, { server, incarnation, note }, left);
+}
+
+type NotedWal = ExpiredWal & { readonly note: Note };
+
+async function writeRanges(
+  store: ObjectStore,
+  { server, incarnation, note }: NotedWal,
+  ranges: readonly LsnRange[],
+): Promise<void> {
   const others = note.ranges.filter((range) => range.incarnation !== incarnation);
-  const own = byTimeline([...rangesIn(note, incarnation), ...ranges]).map(
-    ({ timeline, start, end }) => {
-      const [fromLsn, toLsn] = [formatLsn(start), formatLsn(end)];
-      return { incarnation, timeline, fromLsn, toLsn };
-    },
-  );
+  const own = byTimeline(ranges).map(({ timeline, start, end }) => {
+    const [fromLsn, toLsn] = [formatLsn(start), formatLsn(end)];
+    return { incarnation, timeline, fromLsn, toLsn };
+  });
   await writeNote(store, noteForm(server), { version: 1, ranges: [...others, ...own] });
 }
 

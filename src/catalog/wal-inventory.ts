@@ -63,7 +63,12 @@ export type WalInventory = WalScope & {
   readonly damaged: readonly { readonly key: string; readonly reason: string }[];
 };
 
-export async function readWalInventory(store: ObjectStore, scope: WalScope): Promise<WalInventory> {
+/** @param countsGivenUp whether WAL that retention has given up counts as stored as long as it is there. */
+export async function readWalInventory(
+  store: ObjectStore,
+  scope: WalScope,
+  { countsGivenUp = false }: { readonly countsGivenUp?: boolean } = {},
+): Promise<WalInventory> {
   const name = nameOfIncarnation(scope.incarnation);
   const segmentBytes = scope.incarnation.walSegmentBytes;
   const prefix = walKeys.incarnation(scope.server, name);
@@ -77,7 +82,9 @@ export async function readWalInventory(store: ObjectStore, scope: WalScope): Pro
   }
   const base = { ...scope, name, segmentBytes };
   const { histories, damaged } = await readHistories(store, { scope, name, ids: historyIds });
-  const expired = await readExpiredWal(store, { server: scope.server, incarnation: name });
+  const expired = countsGivenUp
+    ? []
+    : await readExpiredWal(store, { server: scope.server, incarnation: name });
   const timelines = new Map<TimelineId, TimelineInventory>();
   for (const timeline of [...found.keys()].toSorted((first, second) => first - second)) {
     const objects = found.get(timeline) ?? emptyFound();

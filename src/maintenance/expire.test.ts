@@ -172,6 +172,24 @@ describe('expire', () => {
     expect(await segmentsLeft()).toEqual(SEGMENTS);
   });
 
+  // The WAL of a backup that was about to go counted as gone for good, although it and the backup were all there.
+  test('that was stopped before it deleted anything is decided on anew', async () => {
+    const stopped = unreliable(store, [
+      { operation: 'delete', call: 1, error: new WalnutError('interrupted', 'stopped') },
+    ]);
+    await expect(run(POLICY, { store: stopped })).rejects.toThrow('stopped');
+    expect(await listBackupIds(store, 'shop')).toEqual([FULL, MIDDLE, NEWEST]);
+    await writeKeepMark(store, { server: 'shop', id: MIDDLE }, { until: null });
+    await run(POLICY);
+    expect(await segmentsLeft()).toEqual(SEGMENTS);
+    const { plan } = await run(POLICY);
+    const kept = plan.backups.find(({ backup }) => backup.id === MIDDLE);
+    expect(kept?.reasons).toContain('marked');
+    expect(kept?.reasons).not.toContain('unsound');
+    const inventory = await readWalInventory(store, archive.scope);
+    expect([...gapsOf(inventory), ...plannedGapsOf(inventory)]).toEqual([]);
+  });
+
   test('waits for nobody while a backup holds the lease', async () => {
     const owner = { command: 'backup', host: 'db1', processId: 1, startedAt: '' };
     const lease = await store.acquireLease(serverKeys.backupLease('shop'), owner);

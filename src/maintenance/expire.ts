@@ -1,6 +1,8 @@
 /** Retention, carried out: makes the plan, tells it, and then deletes what it names. */
 import { sizeOf, type NamedObject } from '../catalog/backup-deletion.ts';
-import { recordExpiredWal } from '../catalog/expired-wal.ts';
+import { recordExpiredWal, withdrawExpiredWal } from '../catalog/expired-wal.ts';
+import { readWalInventory } from '../catalog/wal-inventory.ts';
+import { readServerRecord } from '../repository/repository.ts';
 import { announceDeletion } from '../catalog/readers.ts';
 import {
   isEmptyPlan,
@@ -60,6 +62,7 @@ export async function expire(
   if (dryRun) return tell(await planExpiry(options), progress);
   const lease = await store.acquireLease(serverKeys.backupLease(server), thisProcess(COMMAND));
   try {
+    await takeBackNotes(store, server);
     const outcome = tell(await planExpiry(options), progress);
     if (!isEmptyPlan(outcome.plan)) {
       const onDeleted = progress.deleted;
@@ -87,6 +90,24 @@ async function planExpiry({ store, server, policy, now }: ExpireOptions): Promis
     sizeOf(made.leftovers) +
     made.archives.reduce((sum, { objects }) => sum + sizeOf(objects), 0);
   return { plan: made, windows, freedBytes };
+}
+
+/** What an expire that was stopped had given up, and did not delete, is decided on anew. */
+async function takeBackNotes(store: ObjectStore, server: string): Promise<void> {
+  const record = await readServerRecord(store, server);
+  for (const incarnation of record?.incarnations ?? []) {
+    const inventory = await readWalInventory(
+      store,
+      { server, incarnation },
+      { countsGivenUp: true },
+    );
+    const stored = [...inventory.timelines.values()].flatMap(({ ranges }) => ranges);
+    try {
+      await withdrawExpiredWal(store, { server, incarnation: inventory.name }, stored);
+    } catch (error) {
+      if (!hasCode(error, 'disk-full')) throw error;
+    }
+  }
 }
 
 function tell(outcome: ExpireOutcome, progress: ExpireProgress): ExpireOutcome {

@@ -208,7 +208,8 @@ describe('a damaged page', () => {
   test.each(['local', 'connection', 'stream'])(
     'is named by file, block and relation, and the backup is kept: %s',
     async (source) => {
-      const result = await server.run(['backup', 'shop', '--from', source, '--json']);
+      const words = ['--type', 'full', '--from', source, '--json'];
+      const result = await server.run(['backup', 'shop', ...words]);
       expect(result.exitCode).toBe(4);
       const document = backupDocument.parse(result.json());
       expect(document).toMatchObject({
@@ -221,7 +222,7 @@ describe('a damaged page', () => {
   );
 
   test('is printed for a person', async () => {
-    const result = await server.run(['backup', 'shop']);
+    const result = await server.run(['backup', 'shop', '--type', 'full']);
     expect(result.exitCode).toBe(4);
     expect(result.stdout).toContain(`${file}, block 7, of postgres.public.ledger`);
   });
@@ -253,5 +254,14 @@ describe('a damaged page', () => {
     await restored.server.start();
     await waitForRecovery(restored, 'promote');
     await expect(restored.value('select count(*) from ledger')).rejects.toThrow(/invalid page/);
+  });
+
+  test('is not read by an incremental: WAL tells of no change, so the sound page of the parent stands', async () => {
+    const { type, damagedPages, parent } = await server.backup(['--type', 'incremental']);
+    expect({ type, damagedPages, parent }).toEqual({
+      type: 'incremental',
+      damagedPages: 0,
+      parent: sound.id,
+    });
   });
 });

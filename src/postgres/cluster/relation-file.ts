@@ -2,6 +2,9 @@
 const DEFAULT_TABLESPACE_OID = 1663;
 export const GLOBAL_TABLESPACE_OID = 1664;
 
+/** Blocks in one segment file of a relation: 1 GB, what every packaged PostgreSQL has (`--with-segsize`). */
+export const RELATION_SEGMENT_BLOCKS = 131_072;
+
 export const RELATION_FORKS = ['main', 'fsm', 'vm', 'init'] as const;
 
 /** The forks in the order of their numbers in WAL. */
