@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { must } from '../../src/lib/assert.ts';
 import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
+import { sleep } from '../../src/lib/sleep.ts';
 import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
 import { changePages, appendRows } from '../change-pages.ts';
 import type { Attempt, Contender } from '../contenders/contender.ts';
@@ -17,6 +18,8 @@ import {
 } from './scenario.ts';
 
 const CHAIN_LENGTH = 10;
+const ARCHIVE_POLL_MS = 100;
+const ARCHIVED_MS_MAX = 120_000;
 
 type Entrant = { readonly contender: Contender; readonly attempt: Attempt };
 
@@ -128,6 +131,7 @@ async function withTurn<T>(bench: Bench, entrant: Entrant, act: () => Promise<T>
   const { cluster } = bench;
   const folder = pendingFolder(bench);
   await cluster.switchWal();
+  await untilArchived(bench);
   if (contender.takeWal !== undefined) {
     for (const file of readdirSync(folder).toSorted()) {
       await measure({
@@ -147,6 +151,19 @@ async function withTurn<T>(bench: Bench, entrant: Entrant, act: () => Promise<T>
     return await act();
   } finally {
     await cluster.archiveWith(keep(bench));
+  }
+}
+
+/** A segment that the archiver still has in hand would be missing between those that are handed over. */
+async function untilArchived({ cluster }: Bench): Promise<void> {
+  const deadline = Date.now() + ARCHIVED_MS_MAX;
+  for (;;) {
+    const [row] = await cluster.query(
+      "SELECT count(*)::text AS waiting FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'",
+    );
+    if (row?.['waiting'] === '0') return;
+    if (Date.now() > deadline) throw new Error('the archiver does not come to an end');
+    await sleep(ARCHIVE_POLL_MS);
   }
 }
 
