@@ -10,7 +10,7 @@ export type WalDataMessage = {
   readonly walEnd: Lsn;
   /** By the server's clock. */
   readonly sentAt: Date;
-  /** At most 128 kB; may cross a segment boundary. */
+  /** At most 128 kB; may cross a segment boundary, and may be a piece of what the server sent as one message. */
   readonly bytes: Buffer;
 };
 
@@ -23,6 +23,9 @@ type KeepaliveMessage = {
 };
 
 export type WalMessage = WalDataMessage | KeepaliveMessage;
+
+/** Its type and three integers of eight bytes. */
+export const WAL_DATA_HEADER_BYTES = 25;
 
 const WAL_DATA = 0x77; // w
 const KEEPALIVE = 0x6b; // k
@@ -48,6 +51,11 @@ export function parseWalMessage(body: Buffer): WalMessage {
     return { kind: 'keepalive', walEnd, sentAt, replyRequested };
   }
   throw protocolError(`unknown streaming message of type ${type}`);
+}
+
+/** The next piece of a WALData message that arrives in pieces. */
+export function continueWalData(before: WalDataMessage, bytes: Buffer): WalDataMessage {
+  return { ...before, start: toLsn(before.start + BigInt(before.bytes.length)), bytes };
 }
 
 export type StandbyStatus = {

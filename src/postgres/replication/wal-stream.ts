@@ -8,9 +8,12 @@ import { toTimelineId, type TimelineId } from '../timeline-id.ts';
 import { startReplicationCommand } from './commands.ts';
 import { requiredColumn, ResultCollector } from './raw-result.ts';
 import {
+  continueWalData,
   formatStandbyStatus,
   parseWalMessage,
+  WAL_DATA_HEADER_BYTES,
   type StandbyStatus,
+  type WalDataMessage,
   type WalMessage,
 } from './wal-messages.ts';
 
@@ -37,6 +40,7 @@ export type WalStreamOptions = {
 const QUEUE_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Counted for each message, so that a storm of keepalives is bounded as well. */
 const MESSAGE_OVERHEAD_BYTES = 64;
+const NO_BYTES: Buffer = Buffer.alloc(0);
 
 /**
  * Starts streaming WAL on a replication connection (of either kind). Resolves when the server agreed; a stream that
@@ -63,7 +67,10 @@ export class WalStream {
   readonly #act: string;
   readonly #results = new ResultCollector();
   readonly #start = Promise.withResolvers<void>();
-  #parts: Buffer[] = [];
+  /** The beginning of a message, as long as its header is not whole. */
+  #begun: Buffer = NO_BYTES;
+  /** The last piece of a WALData message that goes on. */
+  #cut: WalDataMessage | null = null;
   #queue: WalMessage[] = [];
   #queuedBytes = 0;
   #paused = false;
@@ -173,19 +180,27 @@ export class WalStream {
     }
   }
 
-  #onCopyData(part: Buffer, { first, last }: CopyPart): void {
-    if (first && last) {
-      this.#enqueue(parseWalMessage(part));
-      return;
-    }
-    this.#parts.push(part);
-    if (!last) return;
-    const body = Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#enqueue(parseWalMessage(body));
+  /**
+   * WAL is handed on as it arrives: joining the pieces of a message would copy every byte, into memory that the garbage
+   * collector then has to follow.
+   */
+  #onCopyData(part: Buffer, { last }: CopyPart): void {
+    if (this.#cut === null) this.#beginMessage(part, last);
+    else this.#cut = this.#enqueue(continueWalData(this.#cut, part));
+    if (last) this.#cut = null;
+    if (last || this.#paused) this.#waiter?.wake();
   }
 
-  #enqueue(message: WalMessage): void {
+  #beginMessage(part: Buffer, isWhole: boolean): void {
+    const body = this.#begun.length === 0 ? part : Buffer.concat([this.#begun, part]);
+    const isEnough = isWhole || body.length > WAL_DATA_HEADER_BYTES;
+    this.#begun = isEnough ? NO_BYTES : body;
+    if (!isEnough) return;
+    const message = this.#enqueue(parseWalMessage(body));
+    if (message.kind === 'wal') this.#cut = message;
+  }
+
+  #enqueue<Message extends WalMessage>(message: Message): Message {
     this.#queue.push(message);
     this.#queuedBytes += MESSAGE_OVERHEAD_BYTES;
     if (message.kind === 'wal') this.#queuedBytes += message.bytes.length;
@@ -193,7 +208,7 @@ export class WalStream {
       this.#paused = true;
       this.#exchange.pause();
     }
-    this.#waiter?.wake();
+    return message;
   }
 
   #sendDone(): void {
