@@ -42,6 +42,8 @@ export class ReceiverStream {
   readonly #options: ReceiverStreamOptions;
   /** The next byte to come. */
   #position: Lsn;
+  /** Bytes of the open segment that are next to be written, up to the position. */
+  #unwritten: Uint8Array[] = [];
   #durable: Lsn;
   #reported: Lsn = toLsn(0n);
   #lastSentMs = 0;
@@ -62,6 +64,7 @@ export class ReceiverStream {
       await this.#waitForSpace();
       const batch = await this.#read();
       for (const message of batch) await this.#take(message);
+      await this.#flush();
       await this.#settle();
     }
     if (stream.end !== null) return stream.end;
@@ -125,7 +128,7 @@ export class ReceiverStream {
     this.#options.onServerEnd(message.walEnd);
     if (message.kind === 'wal') {
       this.#options.idle.moved();
-      await this.#write(message);
+      await this.#accept(message);
       return;
     }
     if (message.replyRequested) this.#isRequested = true;
@@ -135,7 +138,7 @@ export class ReceiverStream {
     }
   }
 
-  async #write({ start, bytes }: WalDataMessage): Promise<void> {
+  async #accept({ start, bytes }: WalDataMessage): Promise<void> {
     const { segmentBytes, spool, timeline } = this.#options;
     if (start !== this.#position) {
       throw new WalnutError(
@@ -151,11 +154,22 @@ export class ReceiverStream {
         await spool.begin(formatSegmentName({ timeline, number }, segmentBytes));
       }
       const part = rest.subarray(0, segmentBytes - offset);
-      await spool.append(part);
+      this.#unwritten.push(part);
       this.#position = toLsn(this.#position + BigInt(part.length));
-      if (offset + part.length === segmentBytes) await spool.finish();
+      if (offset + part.length === segmentBytes) {
+        await this.#flush();
+        await spool.finish();
+      }
       rest = rest.subarray(part.length);
     }
+  }
+
+  /** A batch is written at once: a write of its own for every message would cost more than the copying. */
+  async #flush(): Promise<void> {
+    const parts = this.#unwritten;
+    if (parts.length === 0) return;
+    this.#unwritten = [];
+    await this.#options.spool.append(parts);
   }
 
   /** Does not read while the spool is full: the server then keeps the WAL, because of the slot. */

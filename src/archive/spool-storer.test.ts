@@ -69,7 +69,7 @@ async function runUntil(storer: SpoolStorer, isDone: () => boolean): Promise<voi
 
 async function spoolWhole(name: string): Promise<void> {
   await spool.begin(name);
-  await spool.append(fixtureSegment(MAJOR, name));
+  await spool.append([fixtureSegment(MAJOR, name)]);
   await spool.finish();
 }
 
@@ -104,14 +104,14 @@ describe('what lies in the spool', () => {
     const running = storer.run(stopping.signal);
     const pieces = (): number => events.filter(({ kind }) => kind === 'piece-stored').length;
     for (const [round, offset] of [0, 300_000, 500_000].entries()) {
-      await spool.append(bytes.subarray(offset, [300_000, 500_000, 800_000][round]));
+      await spool.append([bytes.subarray(offset, [300_000, 500_000, 800_000][round])]);
       await spool.sync();
       storer.wake();
       while (pieces() <= round) await new Promise((wake) => setTimeout(wake, 5));
     }
     const open = (await inventory()).timelines.get(toTimelineId(1))?.open[0];
     expect(open?.end).toBe(BigInt(`0x${FIRST.slice(16)}`) * 1_048_576n + 800_000n);
-    await spool.append(bytes.subarray(800_000));
+    await spool.append([bytes.subarray(800_000)]);
     await spool.finish();
     storer.wake();
     stopping.abort();
@@ -126,8 +126,8 @@ describe('what lies in the spool', () => {
 
   test('of a former life is stored up to its last whole record', async () => {
     await spool.begin(FIRST);
-    await spool.append(fixtureSegment(MAJOR, FIRST).subarray(0, 500_000));
-    await spool.append(Buffer.alloc(100_000, 0xa5));
+    await spool.append([fixtureSegment(MAJOR, FIRST).subarray(0, 500_000)]);
+    await spool.append([Buffer.alloc(100_000, 0xa5)]);
     await spool.leave();
     const incarnation = nameOfIncarnation(archive.scope.incarnation);
     spool = await Spool.open({ folder, incarnation }, FIXTURE_SEGMENT_BYTES);
@@ -140,7 +140,7 @@ describe('what lies in the spool', () => {
 
   test('of a timeline that was left is stored to its end and leaves the spool', async () => {
     await spool.begin(FIRST);
-    await spool.append(fixtureSegment(MAJOR, FIRST).subarray(0, 123_456));
+    await spool.append([fixtureSegment(MAJOR, FIRST).subarray(0, 123_456)]);
     await spool.leave();
     const storer = await makeStorer();
     storer.leave(FIRST);
@@ -178,7 +178,7 @@ describe('what lies in the spool', () => {
     const last = expectedWal(MAJOR).segments.findLast((name) => name.startsWith('00000001')) ?? '';
     await archive.push(last, fixtureSegment(MAJOR, last));
     await spool.begin(last);
-    await spool.append(oneRecordShorter(last));
+    await spool.append([oneRecordShorter(last)]);
     await spool.finish();
     const storer = await makeStorer();
     await expect(storer.run(new AbortController().signal)).rejects.toMatchObject({
@@ -191,7 +191,7 @@ describe('what lies in the spool', () => {
     await spool.begin(FIRST);
     const bytes = Buffer.from(fixtureSegment(MAJOR, FIRST));
     bytes.writeUInt8(bytes.readUInt8(70_000) ^ 1, 70_000);
-    await spool.append(bytes);
+    await spool.append([bytes]);
     await spool.finish();
     const storer = await makeStorer();
     await expect(storer.run(new AbortController().signal)).rejects.toMatchObject({

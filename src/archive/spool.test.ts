@@ -23,8 +23,8 @@ describe('the spool', () => {
   test('keeps a whole segment under its own name until it is removed', async () => {
     const spool = await openSpool();
     await spool.begin(NAME);
-    await spool.append(filled(1, 1000));
-    await spool.append(filled(2, 24));
+    await spool.append([filled(1, 1000)]);
+    await spool.append([filled(2, 24)]);
     await spool.finish();
     expect(spool.completeNames).toEqual([NAME]);
     expect(await readdir(spool.folder)).toEqual([NAME]);
@@ -38,10 +38,10 @@ describe('the spool', () => {
   test('counts as durable only what was synced', async () => {
     const spool = await openSpool();
     await spool.begin(NAME);
-    await spool.append(filled(1, 100));
+    await spool.append([filled(1, 100)]);
     expect(spool.partials).toEqual([{ name: NAME, length: 100, durable: 0 }]);
     await spool.sync();
-    await spool.append(filled(1, 50));
+    await spool.append([filled(1, 50)]);
     expect(spool.partials).toEqual([{ name: NAME, length: 150, durable: 100 }]);
     await spool.leave();
     expect(spool.partials).toEqual([{ name: NAME, length: 150, durable: 150 }]);
@@ -50,10 +50,10 @@ describe('the spool', () => {
   test('finds in a new life what the former left, and trusts only what was checked', async () => {
     const former = await openSpool();
     await former.begin(NAME);
-    await former.append(filled(1));
+    await former.append([filled(1)]);
     await former.finish();
     await former.begin(NEXT);
-    await former.append(filled(2, 300));
+    await former.append([filled(2, 300)]);
     await former.leave();
     const spool = await openSpool();
     expect(spool.completeNames).toEqual([NAME]);
@@ -65,11 +65,11 @@ describe('the spool', () => {
   test('keeps the bytes of a former life until they are written over', async () => {
     const former = await openSpool();
     await former.begin(NAME);
-    await former.append(filled(7, 500));
+    await former.append([filled(7, 500)]);
     await former.leave();
     const spool = await openSpool();
     await spool.begin(NAME);
-    await spool.append(filled(8, 100));
+    await spool.append([filled(8, 100)]);
     await spool.sync();
     const content = await spool.readPartial(NAME, 0, 500);
     expect(content.equals(Buffer.concat([filled(8, 100), filled(7, 400)]))).toBe(true);

@@ -5,22 +5,17 @@
  * - a segment without an ending is whole and durable, and waits to be stored;
  * - files are removed only after their content is durable in the repository.
  */
-import {
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  type FileHandle,
-} from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { assert, must } from '../lib/assert.ts';
 import { syncFolder } from '../lib/durable-file.ts';
+import { readFully } from '../lib/read-fully.ts';
 import { messageOf, WalnutError } from '../lib/walnut-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
 import { spoolPaths, type SpoolPlace } from './spool-paths.ts';
+
+/** A buffer for reading segments of up to this size is kept: fresh memory for each costs more than reading into it. */
+const READ_BUFFER_BYTES_MAX: number = 64 * 1024 * 1024;
 
 export type SpooledPart = {
   readonly name: string;
@@ -44,6 +39,7 @@ export class Spool {
   readonly #complete = new Set<string>();
   readonly #partial = new Map<string, { length: number; durable: number }>();
   #open: OpenFile | null = null;
+  #readBuffer: Buffer | null = null;
 
   private constructor(place: SpoolPlace, segmentBytes: number) {
     this.#paths = spoolPaths(place);
@@ -111,21 +107,19 @@ export class Spool {
   }
 
   /** Appends to the open segment. The bytes are not durable before {@link sync} or {@link finish}. */
-  async append(bytes: Uint8Array): Promise<void> {
+  async append(parts: readonly Uint8Array[]): Promise<void> {
     const file = must(this.#open, 'a segment is open');
-    assert(file.written + bytes.length <= this.#segmentBytes, 'WAL stays within its segment');
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    assert(file.written + length <= this.#segmentBytes, 'WAL stays within its segment');
     await this.#explain('write', file.name, async () => {
-      let at = 0;
-      while (at < bytes.length) {
-        const { bytesWritten } = await file.handle.write(
-          bytes,
-          at,
-          bytes.length - at,
-          file.written + at,
-        );
+      let rest = parts.filter((part) => part.length > 0);
+      let at = file.written;
+      while (rest.length > 0) {
+        const { bytesWritten } = await file.handle.writev(rest, at);
         at += bytesWritten;
+        rest = withoutFirst(rest, bytesWritten);
       }
-      file.written += bytes.length;
+      file.written += length;
       const part = must(this.#partial.get(file.name), 'the open segment is counted');
       part.length = Math.max(part.length, file.written);
     });
@@ -177,8 +171,20 @@ export class Spool {
     await file?.handle.close().catch(() => {});
   }
 
+  /** The bytes are valid until the next call. */
   async readComplete(name: string): Promise<Buffer> {
-    return this.#explain('read', name, async () => readFile(this.#paths.complete(name)));
+    return this.#explain('read', name, async () => {
+      const content = (this.#readBuffer ??= Buffer.allocUnsafeSlow(this.#segmentBytes));
+      if (content.length > READ_BUFFER_BYTES_MAX) this.#readBuffer = null;
+      const handle = await open(this.#paths.complete(name), 'r');
+      try {
+        const length = await readFully(handle, 0, content);
+        assert(length === content.length, 'a whole segment lies in the spool');
+        return content;
+      } finally {
+        await handle.close();
+      }
+    });
   }
 
   /** The bytes [offset, offset + length) of an unfinished segment. */
@@ -251,4 +257,15 @@ export class Spool {
       );
     }
   }
+}
+
+/** What is left of `parts` behind their first `count` bytes. */
+function withoutFirst(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+  let index = 0;
+  let skip = count;
+  for (let part = parts[0]; part !== undefined && skip >= part.length; part = parts[index]) {
+    skip -= part.length;
+    index += 1;
+  }
+  return parts.slice(index).map((part, number) => (number === 0 ? part.subarray(skip) : part));
 }

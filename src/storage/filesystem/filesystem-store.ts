@@ -2,6 +2,7 @@ import { mkdir, open, rm, rmdir, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path';
 import { assert } from '../../lib/assert.ts';
 import { syncFolder } from '../../lib/durable-file.ts';
+import { readFully } from '../../lib/read-fully.ts';
 import { WalnutError } from '../../lib/walnut-error.ts';
 import { checkKey, checkPrefix } from '../object-key.ts';
 import type {
@@ -270,12 +271,3 @@ function ignoreAbsent(error: unknown): void {
 }
 
 /** Answers the bytes read: fewer than asked only at the end of the file. */
-async function readFully(handle: FileHandle, offset: number, into: Uint8Array): Promise<number> {
-  let length = 0;
-  while (length < into.length) {
-    const { bytesRead } = await handle.read(into, length, into.length - length, offset + length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
-  }
-  return length;
-}
