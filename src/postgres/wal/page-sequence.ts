@@ -67,7 +67,7 @@ export class PageSequence {
 
   /** The low 32 bits of the LSN at a distance from the start. */
   lowHalf(position: number): number {
-    return (this.#baseLow + position) % FOUR_GIGABYTES;
+    return (this.#baseLow + position) >>> 0;
   }
 
   /** The high 32 bits of the LSN at a distance from the start. */
