@@ -6,7 +6,7 @@
 import { blake3, BLAKE3_BYTES, crc32c } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { compress, decompress } from './compression.ts';
+import { compress, compressToScratch, decompress } from './compression.ts';
 import {
   damaged,
   decodeObjectHeader,
@@ -48,7 +48,12 @@ export function sealObject(object: NewSealedObject): Buffer {
     plainHash: blake3(object.plain),
     annexBytes: annex.length,
   });
-  return Buffer.concat([header, annex, ...sealBlocks(object.plain, object.level)]);
+  const start = header.length + annex.length;
+  // Memory for the largest result is asked for and not touched; joining blocks would touch all of it twice.
+  const stored = Buffer.allocUnsafeSlow(start + blockBytesMax(object.plain.length));
+  stored.set(header);
+  stored.set(annex, header.length);
+  return stored.subarray(0, writeBlocks(object, stored, start));
 }
 
 /**
@@ -115,19 +120,25 @@ export async function readHeader(store: ObjectStore, key: string): Promise<Objec
   return decodeObjectHeader(bytes.subarray(0, length), key);
 }
 
-function sealBlocks(plain: Uint8Array, level: number): Buffer[] {
-  const parts: Buffer[] = [];
+/** What the blocks of so many plain bytes take when none of them can be compressed. */
+function blockBytesMax(plainBytes: number): number {
+  return plainBytes + BLOCK_HEADER_BYTES * Math.ceil(plainBytes / BLOCK_BYTES);
+}
+
+/** Writes the blocks to `stored` from `begin` on; answers where they end. */
+function writeBlocks({ plain, level }: NewSealedObject, stored: Buffer, begin: number): number {
+  let end = begin;
   for (let at = 0; at < plain.length; at += BLOCK_BYTES) {
     const block = plain.subarray(at, Math.min(at + BLOCK_BYTES, plain.length));
-    const compressed = compress(block, level);
-    const stored = compressed.length < block.length ? compressed : block;
-    const lengths = Buffer.alloc(BLOCK_HEADER_BYTES);
-    lengths.writeUInt32LE(stored.length, 0);
-    lengths.writeUInt32LE(block.length, 4);
-    lengths.writeUInt32LE(crc32c(stored), 8);
-    parts.push(lengths, Buffer.from(stored.buffer, stored.byteOffset, stored.length));
+    const compressed = compressToScratch(block, level);
+    const content = compressed.length < block.length ? compressed : block;
+    stored.writeUInt32LE(content.length, end);
+    stored.writeUInt32LE(block.length, end + 4);
+    stored.writeUInt32LE(crc32c(content), end + 8);
+    stored.set(content, end + BLOCK_HEADER_BYTES);
+    end += BLOCK_HEADER_BYTES + content.length;
   }
-  return parts;
+  return end;
 }
 
 function openBlocks(payload: Uint8Array, plainBytes: number, key: string): Buffer {
