@@ -1,7 +1,7 @@
-import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Spool } from './spool.ts';
 
 const SIZE = 1024;
@@ -33,6 +33,27 @@ describe('the spool', () => {
     await spool.remove(NAME);
     expect(await readdir(spool.folder)).toEqual([]);
     expect(spool.usedBytes).toBe(0);
+  });
+
+  test('goes on behind a short write, wherever it ends', async () => {
+    const parts = [filled(1, 3), filled(2, 0), filled(3, 4), filled(4, SIZE - 7)];
+    for (let short = 1; short <= 9; short += 1) {
+      const spool = await openSpool();
+      const handle = await open(folder, 'r');
+      const writing = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'writev');
+      await handle.close();
+      writing.mockImplementationOnce(async function (this: typeof handle, buffers, position) {
+        const bytes = Buffer.concat(buffers as Uint8Array[]).subarray(0, short);
+        await this.write(bytes, 0, short, position);
+        return { bytesWritten: short, buffers };
+      });
+      await spool.begin(NAME);
+      await spool.append(parts);
+      await spool.finish();
+      expect(await spool.readComplete(NAME)).toEqual(Buffer.concat(parts));
+      await spool.remove(NAME);
+      writing.mockRestore();
+    }
   });
 
   test('counts as durable only what was synced', async () => {
