@@ -42,20 +42,24 @@ export type PushOutcome = {
 };
 
 export async function pushWalFile(request: PushRequest): Promise<PushOutcome> {
-  const { store, server, level } = request;
+  const { store, server, level, path } = request;
   const incarnation = await findIncarnation(store, server, request.incarnation);
-  const destination: WalDestination = { store, server, incarnation, level };
-  const file = basename(request.path);
+  return pushFile({ store, server, incarnation, level }, path);
+}
+
+/** As {@link pushWalFile}, for who pushes several files to one place. */
+export async function pushFile(destination: WalDestination, path: string): Promise<PushOutcome> {
+  const file = basename(path);
   const plainName = file.replace(/\.partial$/, '');
   if (parseHistoryFileName(file) !== null || isBackupHistoryName(file)) {
-    return pushText(destination, { file, path: request.path });
+    return pushText(destination, { file, path });
   }
   if (!isSegmentName(plainName)) {
-    throw new WalnutError('usage', `push ${request.path}: "${file}" is no name of a WAL file`, {
+    throw new WalnutError('usage', `push ${path}: "${file}" is no name of a WAL file`, {
       hint: 'Use archive_command = \'walnut wal push SERVER "%p"\'.',
     });
   }
-  const bytes = await readSegmentFile(destination, request.path);
+  const bytes = await readSegmentFile(destination, path);
   const outcome =
     plainName === file
       ? await pushSegment(destination, { name: file, bytes })

@@ -1,10 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   cpSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -13,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fileIdentity, renderMarker } from '../archive/ahead-marker.ts';
 
 const BIN = fileURLToPath(new URL('../../bin', import.meta.url));
 const PACKAGED_NODE = `node_modules/node-linux-${process.arch}/bin/node`;
@@ -206,6 +212,204 @@ describe('bin/walnut in a checkout', () => {
     rmSync(join(folder, 'app/dist'), { recursive: true });
     expect(run(walnut, []).stdout).toBe('src\n');
   });
+});
+
+describe('bin/walnut and what was pushed ahead', () => {
+  const SEGMENT = '000000010000000000000005';
+  const OTHER = '000000010000000000000006';
+  /** The ordinary push answers 7 here. */
+  const pushed = { code: 7, stdout: '', stderr: '' };
+  const answered = { code: 0, stdout: '', stderr: '' };
+  let walnut: string;
+
+  beforeEach(() => {
+    walnut = join(install('process.exit(7)'), 'walnut');
+    write('walnut.toml', '[server.shop]');
+    write(`pg_wal/${SEGMENT}`, 'wal'.repeat(1000), 0o600);
+    write(`pg_wal/${OTHER}`, 'wal'.repeat(1000), 0o600);
+    mark();
+  });
+
+  function identity(path: string): string {
+    return fileIdentity(statSync(join(folder, path), { bigint: true }));
+  }
+
+  function mark(incarnation?: string): void {
+    const binding = { server: 'shop', incarnation, configuration: identity('walnut.toml') };
+    write(`ahead dir/shop/${SEGMENT}`, renderMarker(binding, identity(`pg_wal/${SEGMENT}`)), 0o600);
+  }
+
+  function push(environment: Environment = {}, ...more: string[]): Ended {
+    return run(walnut, [...words(), ...more], environment);
+  }
+
+  function words(): string[] {
+    const path = `pg_wal/${SEGMENT}`;
+    return ['--config', 'walnut.toml', 'wal', 'push', 'shop', path, '--ahead', 'ahead dir'];
+  }
+
+  function isMarked(): boolean {
+    return existsSync(join(folder, `ahead dir/shop/${SEGMENT}`));
+  }
+
+  test('a marker answers in the place of Node, and answers once', () => {
+    expect(push()).toEqual(answered);
+    expect(isMarked()).toBe(false);
+    expect(push()).toEqual(pushed);
+  });
+
+  test('absolute paths are as good', () => {
+    const absolute = words().map((word) =>
+      /^(?:pg_wal|ahead|walnut[.])/.test(word) ? join(folder, word) : word,
+    );
+    expect(run(walnut, absolute)).toEqual(answered);
+  });
+
+  test.each(['/bin/dash', '/bin/bash'])('%s understands it', (shell) => {
+    expect(run(shell, [walnut, ...words()])).toEqual(answered);
+  });
+
+  test('neither Node nor a whole installation is needed', () => {
+    rmSync(join(folder, 'app/dist'), { recursive: true });
+    rmSync(join(folder, 'app', PACKAGED_NODE));
+    expect(push()).toEqual(answered);
+  });
+
+  test('the incarnation is part of it', () => {
+    const named = ['--incarnation', '7432109876543210987-18'];
+    expect(push({}, ...named)).toEqual(pushed);
+    mark('7432109876543210987-18');
+    expect(push()).toEqual(pushed);
+    expect(push({}, '--incarnation', '7432109876543210987-17')).toEqual(pushed);
+    expect(push({}, ...named)).toEqual(answered);
+  });
+
+  /** What may have become of the file since, or of all that the marker rests on. */
+  test.each<[string, () => Environment | void]>([
+    ['was made anew with the same content', () => anew(`pg_wal/${SEGMENT}`)],
+    [
+      'was written again within the same size',
+      () => write(`pg_wal/${SEGMENT}`, 'law'.repeat(1000)),
+    ],
+    ['has another size', () => write(`pg_wal/${SEGMENT}`, 'wal')],
+    [
+      'is a copy that kept its time',
+      () => {
+        const { atime, mtime } = statSync(join(folder, `pg_wal/${SEGMENT}`));
+        anew(`pg_wal/${SEGMENT}`);
+        utimesSync(join(folder, `pg_wal/${SEGMENT}`), atime, mtime);
+      },
+    ],
+    [
+      'was recycled: another stands under its name',
+      () => renameSync(join(folder, `pg_wal/${OTHER}`), join(folder, `pg_wal/${SEGMENT}`)),
+    ],
+    ['is gone', () => rmSync(join(folder, `pg_wal/${SEGMENT}`))],
+    ['is another one of the same age', () => swap()],
+    ['belongs to a changed configuration', () => write('walnut.toml', '[server.shop]\n')],
+    ['belongs to a configuration that is gone', () => rmSync(join(folder, 'walnut.toml'))],
+    [
+      'has a marker of another server',
+      () => {
+        const other = renderMarker(
+          { server: 'other', configuration: identity('walnut.toml') },
+          identity(`pg_wal/${SEGMENT}`),
+        );
+        write(`ahead dir/shop/${SEGMENT}`, other);
+      },
+    ],
+    ['has an empty marker', () => write(`ahead dir/shop/${SEGMENT}`, '')],
+    ['has a marker cut short', () => cutMarker(-1)],
+    ['has a marker cut in the middle', () => cutMarker(-20)],
+    ['has a marker of zeros', () => write(`ahead dir/shop/${SEGMENT}`, '\0'.repeat(200))],
+    ['has a marker that goes on', () => write(`ahead dir/shop/${SEGMENT}`, `${marker()}more\n`)],
+    [
+      'has a marker that is a link',
+      () => {
+        renameSync(join(folder, `ahead dir/shop/${SEGMENT}`), join(folder, 'elsewhere'));
+        link(`ahead dir/shop/${SEGMENT}`, join(folder, 'elsewhere'));
+      },
+    ],
+    [
+      'has a folder for a marker',
+      () => {
+        rmSync(join(folder, `ahead dir/shop/${SEGMENT}`));
+        mkdirSync(join(folder, `ahead dir/shop/${SEGMENT}`));
+      },
+    ],
+    ['has no folder of markers', () => rmSync(join(folder, 'ahead dir'), { recursive: true })],
+    ['is of a server set by the environment', () => ({ WALNUT_SERVER_SHOP_LEVEL: '3' })],
+    ['goes to a repository set by the environment', () => ({ WALNUT_REPOSITORY_MAIN_URL: 'x' })],
+    [
+      'cannot be looked at',
+      () => {
+        for (const tool of ['readlink', 'uname', 'find', 'head']) {
+          link(`tools/${tool}`, `/usr/bin/${tool}`);
+        }
+        link('tools/sh', '/bin/sh');
+        return { PATH: join(folder, 'tools') };
+      },
+    ],
+    [
+      'is looked at by another stat than that of GNU',
+      () => {
+        write('path/stat', '#!/bin/sh\necho 16777234:5:3000:1764112000:1764112000\n', 0o755);
+        return { PATH: `${folder}/path:/usr/bin:/bin` };
+      },
+    ],
+    [
+      'has a marker that cannot be removed',
+      () => {
+        write('path/rm', '#!/bin/sh\nexit 1\n', 0o755);
+        return { PATH: `${folder}/path:/usr/bin:/bin` };
+      },
+    ],
+  ])('the ordinary push decides when the file %s', (_, change) => {
+    const environment = change();
+    expect(push(typeof environment === 'object' ? environment : {})).toEqual(pushed);
+  });
+
+  test.runIf(process.getuid?.() === 0)('a marker that somebody else laid is not honoured', () => {
+    chownSync(join(folder, `ahead dir/shop/${SEGMENT}`), 12_345, 12_345);
+    expect(push()).toEqual(pushed);
+  });
+
+  test.each<[string, (typed: string[]) => string[]]>([
+    ['--json', (typed) => [...typed, '--json']],
+    ['no --ahead', (typed) => typed.slice(0, 6)],
+    ['no --config', (typed) => typed.slice(2)],
+    ['another order', ([a = '', b = '', ...typed]) => [...typed, a, b]],
+    ['another file', (typed) => typed.map((word) => word.replace(SEGMENT, OTHER))],
+    ['another server', (typed) => typed.map((word) => (word === 'shop' ? 'shop2' : word))],
+    ['another folder', (typed) => typed.map((word) => (word === 'ahead dir' ? 'pg_wal' : word))],
+  ])('the ordinary push decides for a command line with %s', (_, change) => {
+    expect(run(walnut, change(words()))).toEqual(pushed);
+    expect(isMarked()).toBe(true);
+  });
+
+  function marker(): string {
+    const binding = { server: 'shop', configuration: identity('walnut.toml') };
+    return renderMarker(binding, identity(`pg_wal/${SEGMENT}`));
+  }
+
+  function cutMarker(end: number): void {
+    write(`ahead dir/shop/${SEGMENT}`, marker().slice(0, end), 0o600);
+  }
+
+  /** Beside the old one, so that it has another inode. */
+  function anew(path: string): void {
+    cpSync(join(folder, path), join(folder, `${path}.new`));
+    renameSync(join(folder, `${path}.new`), join(folder, path));
+  }
+
+  /** The two files change places, which no time but ctime tells. */
+  function swap(): void {
+    const { atime, mtime } = statSync(join(folder, `pg_wal/${SEGMENT}`));
+    linkSync(join(folder, `pg_wal/${OTHER}`), join(folder, 'third'));
+    utimesSync(join(folder, 'third'), atime, mtime);
+    renameSync(join(folder, `pg_wal/${SEGMENT}`), join(folder, `pg_wal/${OTHER}`));
+    renameSync(join(folder, 'third'), join(folder, `pg_wal/${SEGMENT}`));
+  }
 });
 
 describe('bin/walnut-restore-command', () => {

@@ -46,7 +46,9 @@ export function serverPlanOf(
   const program = shellQuote(join(packageRoot, 'bin', 'walnut'));
   const config = configPath === null ? '' : ` --config ${shellQuote(configPath)}`;
   // PostgreSQL puts names in place of %p and %f, and one percent sign in place of %%.
-  const fixed = `${program}${config} wal push ${server.name}`.replaceAll('%', '%%');
+  const ahead = shellQuote(join(server.spoolDirectory, 'ahead'));
+  const escape = (text: string): string => text.replaceAll('%', '%%');
+  const push = escape(`${program}${config} wal push ${server.name}`);
   return {
     server: server.name,
     dataDirectory: server.dataDirectory,
@@ -54,7 +56,7 @@ export function serverPlanOf(
     wal: server.wal,
     slot: server.slot,
     spoolDirectory: server.spoolDirectory,
-    archiveCommand: `${fixed} %p`,
+    archiveCommand: configPath === null ? `${push} %p` : `${push} %p --ahead ${escape(ahead)}`,
   };
 }
 
