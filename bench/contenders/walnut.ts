@@ -31,9 +31,10 @@ export async function walnutContender(cluster: BenchCluster): Promise<Contender>
   return {
     name: 'walnut',
     version,
-    setUp: '`--from local --jobs` = jobs, `--checkpoint fast`, WAL by `wal push`',
+    setUp: '`--from local --jobs` = jobs, `--checkpoint fast`, WAL by `wal push --ahead`',
     prepare: makeRepository,
-    archiveCommand: (attempt) => `${program} --config ${configPath(attempt)} wal push ${SERVER} %p`,
+    archiveCommand: (attempt) =>
+      `${program} --config ${configPath(attempt)} wal push ${SERVER} %p --ahead ${join(attempt.folder, 'spool', 'ahead')}`,
     backup: (attempt, kind) => {
       const { level, jobs } = attempt;
       const flags = ['--type', kind, '--from', 'local', '--jobs', `${jobs}`, '--level', `${level}`];

@@ -58,7 +58,7 @@ export class AheadMarkers {
   static async open(directory: string, server: string): Promise<AheadMarkers> {
     const folder = join(directory, server);
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeFolder(folder);
       for (const each of [dirname(folder), folder]) await refuseForeign(each);
     } catch (error) {
       if (error instanceof WalnutError) throw error;
@@ -95,6 +95,18 @@ export class AheadMarkers {
   }
 }
 
+/** Node's own recursive mkdir never ends where the kernel answers ENOENT below a folder that exists, such as /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return;
+    if (!isErrno(error, 'ENOENT') || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path, { mode: 0o700 });
+  }
+}
+
 async function refuseForeign(folder: string): Promise<void> {
   const found = await lstat(folder);
   const isOwn = found.isDirectory() && found.uid === process.geteuid?.();
@@ -104,6 +116,10 @@ async function refuseForeign(folder: string): Promise<void> {
     `use ${folder} for markers: it is no folder that only the present user can write`,
     { hint: 'Give --ahead a folder of its own, such as one in the spool folder.' },
   );
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 function seconds(nanoseconds: bigint): string {

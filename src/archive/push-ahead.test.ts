@@ -172,6 +172,12 @@ describe('push ahead', () => {
     expect(await isStored(SECOND)).toBe(false);
   });
 
+  test('a folder that cannot be made is told', async () => {
+    wait(SECOND);
+    const { problem } = await push({ directory: '/proc/none/deeper' });
+    expect(problem?.message).toContain('use /proc/none/deeper/shop for markers');
+  });
+
   test('a file that is not in a pg_wal is told, not thrown', async () => {
     rmSync(join(folder, 'pg_wal/archive_status'), { recursive: true });
     expect((await push()).problem?.message).toContain('archive_status');
