@@ -15,8 +15,9 @@ export const walPushCommand: Command = defineCommand({
     'With --ahead one start stores also the files that wait behind this one, and leaves a marker in DIR for each. When ' +
     'PostgreSQL asks for one of them, the marker answers in its place, once, if it is for this very file, and no program ' +
     'but a shell is started. For this the command line must be `walnut --config FILE wal push SERVER PATH --ahead DIR`, ' +
-    'with `--incarnation ID` behind it if wanted, and no WALNUT_SERVER_ or WALNUT_REPOSITORY_ variable be set; any other ' +
-    'form stores the files one by one. DIR belongs to the user of the server alone; what is in it may be lost at any time.',
+    'with `--incarnation ID` behind it if wanted, and no WALNUT_SERVER_ or WALNUT_REPOSITORY_ variable be set, and ' +
+    'stat be that of GNU; else each file is pushed in its own turn. DIR belongs to the user of the server alone; what is ' +
+    'in it may be lost at any time.',
   arguments: {
     server: argument({ label: 'SERVER', help: 'the server' }),
     path: argument({ label: 'PATH', help: 'the file; %p in archive_command' }),
