@@ -19,6 +19,8 @@ import type { WalDestination } from './store-segment.ts';
 
 /** A server that stops waits for its archive_command; after this long no further file is begun. */
 const AHEAD_MS_MAX = 10_000;
+/** While one file waits for the disk, the next is read and compressed; a third finds both busy. */
+const LANES = 2;
 
 export type AheadRequest = PushRequest & {
   /** The folder of the markers. */
@@ -30,7 +32,7 @@ export type AheadRequest = PushRequest & {
 };
 
 export type AheadOutcome = {
-  /** Files that are durable and marked, in the order in which they will be asked for. */
+  /** Files that are durable and marked, in any order. */
   readonly files: readonly string[];
   /** Why it ended early; what is left comes in its own turn. */
   readonly problem: WalnutError | null;
@@ -40,22 +42,19 @@ export type AheadOutcome = {
 export async function pushAhead(request: AheadRequest): Promise<AheadOutcome> {
   const files: string[] = [];
   try {
-    for await (const file of storeAhead(request)) files.push(file);
+    await storeAhead(request, files);
     return { files, problem: null };
   } catch (error) {
     const problem = new WalnutError(
       hasCode(error, 'wal-conflict', 'object-damaged', 'foreign-system') ? error.code : 'failed',
       `push ahead of ${basename(request.path)}: ${messageOf(error)}`,
-      {
-        ...(error instanceof WalnutError ? { hint: error.hint } : {}),
-        cause: error,
-      },
+      { cause: error, ...(error instanceof WalnutError ? { hint: error.hint } : {}) },
     );
     return { files, problem };
   }
 }
 
-async function* storeAhead(request: AheadRequest): AsyncGenerator<string> {
+async function storeAhead(request: AheadRequest, files: string[]): Promise<void> {
   const { store, server, level, signal, clockMs } = request;
   const walFolder = dirname(request.path);
   const incarnation = await findIncarnation(store, server, request.incarnation);
@@ -66,29 +65,42 @@ async function* storeAhead(request: AheadRequest): AsyncGenerator<string> {
     segmentBytes: incarnation.walSegmentBytes,
   });
   const marked = await removeStale(request, markers, chosen);
+  const unmarked = chosen.filter((file) => !marked.has(file));
+  const waiting = unmarked.values();
   const endMs = clockMs() + AHEAD_MS_MAX;
-  for (const file of chosen) {
-    if (marked.has(file)) continue;
-    if (signal.aborted || clockMs() > endMs) return;
-    if (await storeMarked(request, { destination, markers, path: join(walFolder, file) }))
-      yield file;
-  }
+  const failures: unknown[] = [];
+  const lane = async (): Promise<void> => {
+    const scratch = Buffer.allocUnsafeSlow(incarnation.walSegmentBytes + 1);
+    for (const file of waiting) {
+      if (failures.length > 0 || signal.aborted || clockMs() > endMs) return;
+      const path = join(walFolder, file);
+      try {
+        if (await storeMarked(request, { destination, markers, path, scratch })) files.push(file);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  // Every lane is waited for: the repository must not be closed under one that still writes.
+  await Promise.all(Array.from({ length: Math.min(LANES, unmarked.length) }, lane));
+  if (failures.length > 0) throw failures[0];
 }
 
 type Ahead = {
   readonly destination: WalDestination;
   readonly markers: AheadMarkers;
   readonly path: string;
+  readonly scratch: Buffer;
 };
 
 /** False when the file went away or changed meanwhile: then it is not the one that will be asked for. */
 async function storeMarked(
   request: AheadRequest,
-  { destination, markers, path }: Ahead,
+  { destination, markers, path, scratch }: Ahead,
 ): Promise<boolean> {
   const before = await identityOf(path);
   if (before === null) return false;
-  await pushFile(destination, path);
+  await pushFile(destination, path, scratch);
   // Only now: the marker says that the file, as it still is, is durable.
   if ((await identityOf(path)) !== before) return false;
   await markers.write(basename(path), renderMarker(request, before));

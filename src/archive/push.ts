@@ -47,8 +47,15 @@ export async function pushWalFile(request: PushRequest): Promise<PushOutcome> {
   return pushFile({ store, server, incarnation, level }, path);
 }
 
-/** As {@link pushWalFile}, for who pushes several files to one place. */
-export async function pushFile(destination: WalDestination, path: string): Promise<PushOutcome> {
+/**
+ * As {@link pushWalFile}, for who pushes several files to one place: `scratch`, a byte larger than a segment, saves a new
+ * buffer, and the garbage collector its work, for each of them.
+ */
+export async function pushFile(
+  destination: WalDestination,
+  path: string,
+  scratch?: Buffer,
+): Promise<PushOutcome> {
   const file = basename(path);
   const plainName = file.replace(/\.partial$/, '');
   if (parseHistoryFileName(file) !== null || isBackupHistoryName(file)) {
@@ -59,7 +66,7 @@ export async function pushFile(destination: WalDestination, path: string): Promi
       hint: 'Use archive_command = \'walnut wal push SERVER "%p"\'.',
     });
   }
-  const bytes = await readSegmentFile(destination, path);
+  const bytes = await readSegmentFile(destination, path, scratch);
   const outcome =
     plainName === file
       ? await pushSegment(destination, { name: file, bytes })
@@ -144,9 +151,13 @@ function refuseForeignPartial(destination: WalDestination, facts: SegmentFacts):
 }
 
 /** Reads a segment file after its first page was found to belong to this server. */
-async function readSegmentFile(destination: WalDestination, path: string): Promise<Buffer> {
+async function readSegmentFile(
+  destination: WalDestination,
+  path: string,
+  scratch?: Buffer,
+): Promise<Buffer> {
   const { incarnation, server } = destination;
-  const bytes = await readFileWithin(path, incarnation.walSegmentBytes);
+  const bytes = await readFileWithin(path, incarnation.walSegmentBytes, scratch);
   const long = readPageHeader(bytes)?.long;
   const isForeign =
     long !== undefined &&
@@ -170,12 +181,13 @@ async function readSegmentFile(destination: WalDestination, path: string): Promi
 }
 
 /** The whole file; one longer than the limit is cut just behind it. */
-async function readFileWithin(path: string, maxBytes: number): Promise<Buffer> {
+async function readFileWithin(path: string, maxBytes: number, scratch?: Buffer): Promise<Buffer> {
   try {
     const handle = await open(path, 'r');
     try {
       const { size } = await handle.stat();
-      const content = Buffer.alloc(Math.min(size, maxBytes + 1));
+      const length = Math.min(size, maxBytes + 1);
+      const content = scratch?.subarray(0, length) ?? Buffer.alloc(length);
       const { bytesRead } = await handle.read(content, 0, content.length, 0);
       return content.subarray(0, bytesRead);
     } finally {

@@ -23,7 +23,7 @@ import { runWalnut, type WalnutResult } from '../support/walnut.ts';
 
 const SETTINGS = { archive_mode: 'on', archive_command: '/bin/false', archive_timeout: '5s' };
 const INITDB = { walSegmentMegabytes: 1 };
-const ROUNDS = 8;
+const ROUNDS = 6;
 const ARCHIVED_TIMEOUT_MS = 120_000;
 
 let cluster: TestCluster;
