@@ -37,7 +37,7 @@ export const walPushCommand: Command = defineCommand({
   examples: [
     {
       command:
-        "archive_command = 'walnut --config /etc/walnut/walnut.toml wal push shop %p --ahead /var/lib/walnut-spool/ahead'",
+        "archive_command = 'walnut --config /etc/walnut.toml wal push shop %p --ahead /var/spool/walnut'",
       does: 'in postgresql.conf',
     },
   ],
