@@ -3,6 +3,7 @@ import { PAGE_BYTES } from '../repository/frame.ts';
 import { READ_ALL, type CopyItem, type CopyTask } from './copy-messages.ts';
 import { decideFile, type CopyRules, type FileDecision } from './decide-file.ts';
 import type { EarlierFiles } from './earlier-files.ts';
+import type { MapEntry } from '../repository/map-chunk.ts';
 import type { ListedFile } from './list-files.ts';
 import type { Outcome } from './map-assembler.ts';
 import { clipExtents, type BlockRun } from './page-extents.ts';
@@ -12,6 +13,8 @@ const TASK_BYTES: number = 32 * 1024 * 1024;
 const TASK_ITEMS_MAX = 1024;
 /** Scattered pages cost per page, not per byte. */
 const TASK_RUNS_MAX = 2048;
+/** What is not read waits for the task in memory, some 100 bytes for each extent. */
+const TASK_EXTENTS_MAX = 32_768;
 
 export type PlannedTask = { readonly task: CopyTask; readonly outcomes: readonly Outcome[] };
 
@@ -41,25 +44,34 @@ type OpenTask = {
   readonly outcomes: Outcome[];
   bytes: number;
   runs: number;
+  extents: number;
 };
 
 function newTask(): OpenTask {
-  return { items: [], outcomes: [], bytes: 0, runs: 0 };
+  return { items: [], outcomes: [], bytes: 0, runs: 0, extents: 0 };
 }
 
-function isFull({ bytes, runs, outcomes }: OpenTask): boolean {
-  return bytes >= TASK_BYTES || runs >= TASK_RUNS_MAX || outcomes.length >= TASK_ITEMS_MAX;
+function isFull({ bytes, runs, outcomes, extents }: OpenTask): boolean {
+  const isHeavy = bytes >= TASK_BYTES || runs >= TASK_RUNS_MAX || extents >= TASK_EXTENTS_MAX;
+  return isHeavy || outcomes.length >= TASK_ITEMS_MAX;
 }
 
 function add(open: OpenTask, decision: FileDecision, item: CopyItem | null): void {
   if (decision.kind === 'known' || item === null) {
-    if (decision.kind === 'known') open.outcomes.push(decision);
+    if (decision.kind !== 'known') return;
+    open.outcomes.push(decision);
+    open.extents += extentsOf(decision.entry);
     return;
   }
   open.items.push(item);
   open.outcomes.push({ kind: 'read', base: decision.base });
   open.bytes += readBytesOf(item);
   open.runs += item.runs?.length ?? 0;
+  open.extents += decision.base.length;
+}
+
+function extentsOf(entry: MapEntry): number {
+  return entry.kind === 'relation' || entry.kind === 'file' ? entry.extents.length : 0;
 }
 
 function readBytesOf({ runs, length }: CopyItem): number {

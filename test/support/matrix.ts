@@ -45,10 +45,15 @@ export function testSeed(): string {
   return inject('testSeed') ?? drawSeed();
 }
 
+/** True for `npm run test:matrix`. */
+export function isFullMatrix(): boolean {
+  return process.env['WALNUT_TEST_MATRIX'] === 'full';
+}
+
 function readEnvironment(): MatrixEnvironment {
   return {
     seed: testSeed(),
-    full: process.env['WALNUT_TEST_MATRIX'] === 'full',
+    full: isFullMatrix(),
     majors: process.env['WALNUT_TEST_MAJORS']?.split(',').map(Number),
   };
 }
@@ -58,5 +63,20 @@ export function versions(
   few: readonly MajorVersion[],
   all: readonly MajorVersion[],
 ): readonly MajorVersion[] {
-  return process.env['WALNUT_TEST_MATRIX'] === 'full' ? all : few;
+  return isFullMatrix() ? all : few;
+}
+
+export type VersionAndSource = {
+  readonly major: MajorVersion;
+  readonly source: 'local' | 'connection';
+};
+
+/** `few` in every run; with WALNUT_TEST_MATRIX=full each of the versions from each source that picks pages. */
+export function versionsAndSources(
+  few: readonly VersionAndSource[],
+  all: readonly MajorVersion[],
+): readonly VersionAndSource[] {
+  if (!isFullMatrix()) return few;
+  const sources = ['local', 'connection'] as const;
+  return all.flatMap((major) => sources.map((source) => ({ major, source })));
 }
