@@ -34,7 +34,7 @@ import { populate } from '../support/schema.ts';
 
 const PAGE_BYTES = 8192;
 
-describe.each(versions([13, 18], [13, 14, 15, 16, 17, 18]))(
+describe.each(versions([18], [13, 14, 15, 16, 17, 18]))(
   'a delta restore of PostgreSQL %i',
   (major) => {
     let cluster: TestCluster;
