@@ -40,6 +40,8 @@ export type RoundsOptions = {
 
 const WORK: Readonly<Record<string, Work>> = { ...TABLE_WORK, ...CLUSTER_WORK };
 const TABLES_AT_FIRST = 2;
+/** Of the receiver, when something fails. */
+const OUTPUT_LINES = 30;
 /** No piece of work waits for longer: what hangs is a mistake of the test. */
 const STATEMENT_LIMIT = '60 s';
 
@@ -134,7 +136,7 @@ class Rounds {
       const backup = await this.#backup(event);
       return backup.wrong.length > 0 ? backup.wrong : await this.#check(round, backup.document);
     } catch (error) {
-      const message = [messageOf(error), ...this.story].join('\n  ');
+      const message = [messageOf(error), ...this.story, ...this.#receiverOutput()].join('\n  ');
       throw new Error(message, { cause: error });
     }
   }
@@ -183,6 +185,12 @@ class Rounds {
     }
     if (event === 'restart') await this.#cluster.server.restart();
     if (event === 'receiverAway') this.#receiver = await this.#server.receive();
+  }
+
+  #receiverOutput(): string[] {
+    const { isRunning, stdout = '', stderr = '' } = this.#receiver ?? {};
+    const lines = `${stdout}${stderr}`.trim().split('\n').slice(-OUTPUT_LINES);
+    return [`receiver: ${isRunning === true ? 'running' : 'ended'}`, ...lines];
   }
 
   async #stopReceiver(): Promise<void> {
