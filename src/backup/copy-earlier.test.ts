@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ChangeMap } from '../postgres/wal/change-map.ts';
+import { SILENT_PROGRESS } from '../../test/support/silent-progress.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
@@ -26,21 +27,12 @@ import type { EarlierSources } from './earlier-files.ts';
 import type { Sharing } from './earlier-pages.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
-import type { BackupProgress } from './progress.ts';
 
 const FULL = '20261122T191500Z-F' as BackupId;
 const NEXT = '20261122T201500Z-I' as BackupId;
 const TABLE = 'base/5/16384';
 const LARGE = 'pg_xact/0001';
 const LONG_AGO = new Date('2020-01-01T00:00:00Z');
-const SILENT: BackupProgress = {
-  note: () => undefined,
-  warning: () => undefined,
-  waitingForCheckpoint: () => undefined,
-  started: () => undefined,
-  copied: () => undefined,
-  waitingForWal: () => undefined,
-};
 
 let folder: string;
 let cluster: string;
@@ -122,7 +114,7 @@ async function copy(wish: Copy = {}): Promise<CopyResult> {
       startLsn: 2n ** 60n,
       sharing,
       earlierChunks: chunks,
-      progress: SILENT,
+      progress: SILENT_PROGRESS,
       signal: new AbortController().signal,
     },
   );

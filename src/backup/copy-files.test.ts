@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SILENT_PROGRESS } from '../../test/support/silent-progress.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
@@ -26,14 +27,6 @@ import { LocalClusterSource } from './local-source.ts';
 import type { BackupProgress } from './progress.ts';
 
 const ID = '20261122T191500Z-F' as BackupId;
-const SILENT: BackupProgress = {
-  note: () => undefined,
-  warning: () => undefined,
-  waitingForCheckpoint: () => undefined,
-  started: () => undefined,
-  copied: () => undefined,
-  waitingForWal: () => undefined,
-};
 
 let folder: string;
 let cluster: string;
@@ -86,7 +79,7 @@ const ALONE: CopyGround = {
 
 async function copy(
   signal = new AbortController().signal,
-  progress: BackupProgress = SILENT,
+  progress: BackupProgress = SILENT_PROGRESS,
 ): Promise<CopyResult> {
   const files = listFiles({
     source: new LocalClusterSource(cluster),
@@ -235,7 +228,7 @@ describe('copyFiles', () => {
     put('base/5/16384', pages(20_000, 6));
     const controller = new AbortController();
     const copied = (): void => controller.abort(new Error('enough'));
-    const copying = copy(controller.signal, { ...SILENT, copied });
+    const copying = copy(controller.signal, { ...SILENT_PROGRESS, copied });
     await expect(copying).rejects.toThrow('enough');
     expect(readdirSync(join(folder, 'repository', 'tmp'))).toEqual([]);
   });
