@@ -22,6 +22,7 @@ import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { copyFiles, type CopyGround, type CopyResult } from './copy-files.ts';
+import { ABORT_MS_MAX } from './copy-workers.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
 import type { BackupProgress } from './progress.ts';
@@ -228,8 +229,11 @@ describe('copyFiles', () => {
     put('base/5/16384', pages(20_000, 6));
     const controller = new AbortController();
     const copied = (): void => controller.abort(new Error('enough'));
+    const begun = performance.now();
     const copying = copy(controller.signal, { ...SILENT_PROGRESS, copied });
     await expect(copying).rejects.toThrow('enough');
+    // By themselves, and not because the wait for workers that hang was over.
+    expect(performance.now() - begun).toBeLessThan(ABORT_MS_MAX);
     expect(readdirSync(join(folder, 'repository', 'tmp'))).toEqual([]);
   });
 });

@@ -20,6 +20,8 @@ const PROGRESS_BYTES: number = 8 * 1024 * 1024;
 
 const port = must(parentPort, 'copy-worker runs in a worker thread');
 const data = workerData as CopyWorkerData;
+/** Ends the task in work too: one that keeps a rate can take half a minute. */
+const aborting = new AbortController();
 
 await run().catch((error: unknown) => post({ kind: 'failed', error: serializeError(error) }));
 
@@ -87,7 +89,7 @@ async function newTools(
     frames: new FrameBuilder(packs),
     earlierPages: new EarlierPages(store),
     sharing: data.sharing,
-    throttle: newThrottle(data.rateBytesPerSecond),
+    throttle: newThrottle(data.rateBytesPerSecond, aborting.signal),
     verifyChecksums: data.verifyChecksums,
     startLsn: data.startLsn,
     canReread: data.source.kind !== 'pushed',
@@ -103,6 +105,7 @@ async function* messages(): AsyncGenerator<ToWorker> {
   const queue: ToWorker[] = [];
   let wake: () => void = () => undefined;
   port.on('message', (message: ToWorker) => {
+    if (message.kind === 'abort') aborting.abort();
     queue.push(message);
     wake();
   });
@@ -119,8 +122,8 @@ async function* messages(): AsyncGenerator<ToWorker> {
       }
     }
   } finally {
-    // Also when a task failed: a thread that still listens does not end, and is waited for.
-    port.removeAllListeners('message');
+    // Also when a task failed: a thread whose port is referenced does not end, and is waited for.
+    port.unref();
   }
 }
 

@@ -35,8 +35,8 @@ export type TaskMessage = Exclude<ToWorker, { kind: 'finish' | 'abort' }>;
 /** Results wait for those of an earlier task; each holds the extents of up to a gigabyte. */
 const UNDELIVERED_MAX = 16;
 
-/** The tasks a worker still has take a fraction of this; one that hangs in a read is ended without asking. */
-const ABORT_MS_MAX = 5000;
+/** A worker stops within a few reads; one that hangs in a read is ended without asking. */
+export const ABORT_MS_MAX = 5000;
 
 export class CopyWorkers {
   readonly #peers: Peer[];

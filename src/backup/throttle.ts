@@ -6,14 +6,16 @@ export type Throttle = { spend(bytes: number): Promise<void> };
 /** A burst of a fifth of a second may pass at once, so that small reads do not wait one by one. */
 const BURST_MS = 200;
 
-export function newThrottle(bytesPerSecond: number | null, now: () => number = Date.now): Throttle {
-  if (bytesPerSecond === null) return { spend: async () => undefined };
-  let freeAtMs = now();
+/** @param signal ends a wait, and every later one: whoever spends is to stop. */
+export function newThrottle(bytesPerSecond: number | null, signal: AbortSignal): Throttle {
+  if (bytesPerSecond === null) return { spend: async () => signal.throwIfAborted() };
+  let freeAtMs = Date.now();
   return {
     spend: async (bytes) => {
-      freeAtMs = Math.max(freeAtMs, now() - BURST_MS) + (bytes / bytesPerSecond) * 1000;
-      const waitMs = freeAtMs - now();
-      if (waitMs > 0) await sleep(waitMs);
+      freeAtMs = Math.max(freeAtMs, Date.now() - BURST_MS) + (bytes / bytesPerSecond) * 1000;
+      const waitMs = freeAtMs - Date.now();
+      if (waitMs > 0) await sleep(waitMs, signal);
+      else signal.throwIfAborted();
     },
   };
 }

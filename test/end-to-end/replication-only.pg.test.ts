@@ -41,7 +41,7 @@ async function startCluster(major: MajorVersion): Promise<TestCluster> {
   return cluster;
 }
 
-describe.each(versions([13, 18], [13, 15, 18]))(
+describe.each(versions([18], [13, 15, 18]))(
   'over replication connections only, PostgreSQL %i',
   (major) => {
     test('init, check, backup, wal receive and restore work, and say once what is not known', async () => {

@@ -4,33 +4,25 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { checkDocument } from '../../src/api/contract.ts';
 import { walStatusDocument } from '../../src/api/wal-contract.ts';
-import { SUPPORTED_MAJORS, type MajorVersion } from '../../src/postgres/version.ts';
+import type { MajorVersion } from '../../src/postgres/version.ts';
 import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
 import { testCluster, type TestCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
-import { testSeed } from '../support/matrix.ts';
+import { drawnVersion } from '../support/matrix.ts';
 import {
   protect,
   waitForRecovery,
   waitUntil,
   type ProtectedServer,
 } from '../support/protected-server.ts';
-import { pickOne, seededRandom } from '../support/random.ts';
 import { populate } from '../support/schema.ts';
 import { waitUntilCaughtUp } from '../support/standby.ts';
 
-const NEWEST = 18;
 const clusters: TestCluster[] = [];
 
 afterEach(async () => {
   for (const cluster of clusters.splice(0).toReversed()) await cluster.dispose();
 });
-
-function majors(): readonly MajorVersion[] {
-  const older = SUPPORTED_MAJORS.filter((major) => major !== NEWEST);
-  if (process.env['WALNUT_TEST_MATRIX'] === 'full') return SUPPORTED_MAJORS;
-  return [pickOne(seededRandom(`${testSeed()}/restore-options`), older), NEWEST];
-}
 
 async function startCluster(major: MajorVersion, settings = {}): Promise<TestCluster> {
   const cluster = await testCluster({ major, settings, initdb: { walSegmentMegabytes: 1 } });
@@ -55,7 +47,7 @@ async function addTable(cluster: TestCluster, name: string): Promise<void> {
   await cluster.sql(`create table "${name}" as ${rows}`, { database: 'shop' });
 }
 
-describe.each(majors())('restore of PostgreSQL %i', (major) => {
+describe.each(drawnVersion('restore-options'))('restore of PostgreSQL %i', (major) => {
   test('--standby follows the archive alone, also within a segment, until it is promoted', async () => {
     const primary = await startCluster(major);
     const server = await protect(primary);

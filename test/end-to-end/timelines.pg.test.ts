@@ -2,34 +2,26 @@
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SUPPORTED_MAJORS, type MajorVersion } from '../../src/postgres/version.ts';
+import type { MajorVersion } from '../../src/postgres/version.ts';
 import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
 import { adoptCluster, testCluster, type TestCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf, type ClusterContent } from '../support/content.ts';
 import { lostCommits, mark, startLoad, type Marker } from '../support/load.ts';
-import { testSeed } from '../support/matrix.ts';
+import { drawnVersion } from '../support/matrix.ts';
 import {
   protect,
   waitForRecovery,
   waitUntil,
   type ProtectedServer,
 } from '../support/protected-server.ts';
-import { pickOne, seededRandom } from '../support/random.ts';
 import { populate } from '../support/schema.ts';
 
-const NEWEST = 18;
 const COMMITS = 60;
 const clusters: TestCluster[] = [];
 
 afterEach(async () => {
   for (const cluster of clusters.splice(0).toReversed()) await cluster.dispose();
 });
-
-function majors(): readonly MajorVersion[] {
-  const older = SUPPORTED_MAJORS.filter((major) => major !== NEWEST);
-  if (process.env['WALNUT_TEST_MATRIX'] === 'full') return SUPPORTED_MAJORS;
-  return [pickOne(seededRandom(`${testSeed()}/timelines`), older), NEWEST];
-}
 
 async function startCluster(major: MajorVersion): Promise<TestCluster> {
   const cluster = await testCluster({ major, initdb: { walSegmentMegabytes: 1 } });
@@ -69,7 +61,7 @@ async function waitUntilAllIsStored(
   await server.waitUntilStored(end, timeline);
 }
 
-describe.each(majors())('PostgreSQL %i', (major) => {
+describe.each(drawnVersion('timelines'))('PostgreSQL %i', (major) => {
   test('restored, promoted and protected again comes back along both timelines', async () => {
     const original = await startCluster(major);
     const server = await protect(original);

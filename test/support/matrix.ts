@@ -66,6 +66,12 @@ export function versions(
   return isFullMatrix() ? all : few;
 }
 
+/** One version by the run's seed, another one in the next run; all with WALNUT_TEST_MATRIX=full. */
+export function drawnVersion(purpose: string): readonly MajorVersion[] {
+  const drawn = pickOne(seededRandom(`${testSeed()}/${purpose}`), SUPPORTED_MAJORS);
+  return versions([drawn], SUPPORTED_MAJORS);
+}
+
 export type VersionAndSource = {
   readonly major: MajorVersion;
   readonly source: 'local' | 'connection';
