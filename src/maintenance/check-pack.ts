@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from '../repository/frame.ts';
+import { FRAME_BYTES_MAX, PAGE_BYTES } from '../repository/frame.ts';
 import { damaged } from '../repository/object-header.ts';
 import type { IndexedFrame } from '../repository/pack-index.ts';
 import { frameSpan, openIndexedFrame, readPackIndex } from '../repository/pack-reader.ts';
@@ -49,6 +49,9 @@ export async function checkPack(store: ObjectStore, check: PackCheck): Promise<P
   }
 }
 
+/** One per thread, like every module: memory fresh from the kernel for every frame costs more than decompressing into it. */
+const opened: Uint8Array = Buffer.allocUnsafeSlow(FRAME_BYTES_MAX);
+
 type StretchCheck = {
   readonly key: string;
   readonly stretch: readonly IndexedFrame[];
@@ -67,7 +70,7 @@ async function checkStretch(
   const held = buffer.subarray(0, await store.read(key, first.offset, buffer));
   for (const frame of stretch) {
     try {
-      const plain = openIndexedFrame(held, first.offset, { key, frame, reuseMemory: true });
+      const plain = openIndexedFrame(held, first.offset, { key, frame, into: opened });
       checkLengths(plain, frame, key);
     } catch (error) {
       faults.push({ frame: frame.number, reason: faultOf(error) });

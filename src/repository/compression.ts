@@ -8,7 +8,6 @@ const SCRATCH_INPUT_MAX: number = 1024 * 1024;
 const compressors = new Map<number, ZstdContext>();
 let decompressor: ZstdContext | null = null;
 let scratch: Buffer = Buffer.alloc(0);
-let plainScratch: Buffer = Buffer.alloc(0);
 
 /** One zstd frame. */
 export function compress(plain: Uint8Array, level: number): Buffer {
@@ -30,26 +29,33 @@ export function compressToScratch(plain: Uint8Array, level: number): Uint8Array 
 
 /** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
 export function decompress(stored: Uint8Array, plainBytes: number): Buffer {
-  return decompressInto(Buffer.allocUnsafeSlow(Math.max(plainBytes, 1)), stored, plainBytes);
+  const plain = Buffer.allocUnsafeSlow(Math.max(plainBytes, 1));
+  if (runDecompressor(plain, stored) === plainBytes) return plain.subarray(0, plainBytes);
+  return decompressOnce(stored, plainBytes);
 }
 
-/** As {@link decompress}, but the result is a view that is valid only until this thread decompresses to it again. */
-export function decompressToScratch(stored: Uint8Array, plainBytes: number): Buffer {
-  if (plainBytes > SCRATCH_INPUT_MAX) return decompress(stored, plainBytes);
-  if (plainScratch.length === 0) plainScratch = Buffer.allocUnsafeSlow(SCRATCH_INPUT_MAX);
-  // Cut to the length that was promised: a frame that holds more must not pass.
-  return decompressInto(plainScratch.subarray(0, Math.max(plainBytes, 1)), stored, plainBytes);
+/** Reverses {@link compress} into the whole of `place`; throws when the result is not of its length. */
+export function decompressInto(place: Uint8Array, stored: Uint8Array): Uint8Array {
+  if (runDecompressor(place, stored) === place.length) return place;
+  const plain = decompressOnce(stored, place.length);
+  if (plain.length !== place.length) throw new RangeError('another length than was promised');
+  place.set(plain);
+  return place;
 }
 
-function decompressInto(plain: Buffer, stored: Uint8Array, plainBytes: number): Buffer {
+/** Bytes written, or null. A context that met damage is not asked again, and does not judge: a fresh one does. */
+function runDecompressor(place: Uint8Array, stored: Uint8Array): number | null {
   decompressor ??= ZstdContext.decompressor();
-  if (decompressor !== null) {
-    const length = decompressor.run(stored, plain);
-    if (length === plainBytes) return plain.subarray(0, length);
-    // A context that met damage is not asked again, and does not judge: a fresh one does.
+  if (decompressor === null) return null;
+  const length = decompressor.run(stored, place);
+  if (length !== place.length) {
     decompressor.close();
     decompressor = null;
   }
+  return length;
+}
+
+function decompressOnce(stored: Uint8Array, plainBytes: number): Buffer {
   return zstdDecompressSync(stored, {
     chunkSize: Math.max(plainBytes, 64),
     maxOutputLength: Math.max(plainBytes, 64),

@@ -18,7 +18,7 @@
  * | 64 | | content |
  */
 import { blake3, crc32c } from '../lib/hashing.ts';
-import { compressToScratch, decompress, decompressToScratch } from './compression.ts';
+import { compressToScratch, decompress, decompressInto } from './compression.ts';
 import { damaged } from './object-header.ts';
 
 export const PAGE_BYTES = 8192;
@@ -27,7 +27,7 @@ export const FRAME_PAGES = 32;
 export const FRAME_BYTES: number = FRAME_PAGES * PAGE_BYTES;
 export const FRAME_HEADER_BYTES = 64;
 /** No frame may claim more plain bytes: guards readers against a damaged length. */
-const FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
+export const FRAME_BYTES_MAX: number = 4 * 1024 * 1024;
 
 const MAGIC = 0x31_52_46_57;
 
@@ -117,10 +117,10 @@ export type ExpectedFrame = {
   readonly hash: Uint8Array;
   readonly number: number;
   /**
-   * Let the plain content be a view that is valid only until this thread opens the next frame. Memory fresh from the
-   * kernel for every frame costs more than decompressing into it.
+   * Where the plain content shall stand, from the beginning on; it holds at least as many bytes as the index says. Memory
+   * fresh from the kernel for every frame costs more than decompressing into it.
    */
-  readonly reuseMemory?: boolean;
+  readonly into?: Uint8Array | undefined;
 };
 
 /** Opens a stored frame (header and content) and checks header, length and hash. */
@@ -133,8 +133,7 @@ export function openFrame(stored: Uint8Array, expected: ExpectedFrame, key: stri
   if (crc32c(content) !== header.storedCrc) {
     throw damaged(key, `the checksum of frame ${header.number} does not match`);
   }
-  const inflate = expected.reuseMemory === true ? decompressToScratch : decompress;
-  const plain = inflateFrame(content, header, { key, inflate });
+  const plain = inflateFrame(content, header, { key, into: expected.into });
   const hash = blake3(plain);
   if (!hash.equals(header.hash) || !hash.equals(expected.hash)) {
     throw damaged(key, `the hash of frame ${header.number} does not match`);
@@ -145,13 +144,20 @@ export function openFrame(stored: Uint8Array, expected: ExpectedFrame, key: stri
 function inflateFrame(
   content: Uint8Array,
   header: FrameHeader,
-  { key, inflate }: { readonly key: string; readonly inflate: typeof decompress },
+  { key, into }: { readonly key: string; readonly into: Uint8Array | undefined },
 ): Uint8Array {
-  if (header.plainBytes > FRAME_BYTES_MAX)
-    throw damaged(key, 'a frame claims an impossible length');
-  if (header.codec === 'none') return content;
+  const { plainBytes, codec } = header;
+  const isPossible = plainBytes <= Math.min(FRAME_BYTES_MAX, into?.length ?? FRAME_BYTES_MAX);
+  if (!isPossible) throw damaged(key, 'a frame claims an impossible length');
+  if (codec === 'none' && content.length !== plainBytes) {
+    throw damaged(key, `frame ${header.number} has another length than it says`);
+  }
+  const place = into?.subarray(0, plainBytes);
   try {
-    return inflate(content, header.plainBytes);
+    if (place === undefined) return codec === 'none' ? content : decompress(content, plainBytes);
+    if (codec === 'zstd') return decompressInto(place, content);
+    place.set(content);
+    return place;
   } catch (error) {
     throw damaged(key, `frame ${header.number} does not decompress`, error);
   }

@@ -170,6 +170,11 @@ async function readManifest(store: ObjectStore, place: ManifestPlace): Promise<S
   return { key, revision, storedBytes: stored.length, manifest };
 }
 
+/** Bytes of files that packs hold for this backup; zero pages of relations are in none. */
+export function livePlainBytes({ packs }: Manifest): number {
+  return packs.reduce((sum, pack) => sum + pack.livePlainBytes, 0);
+}
+
 /** Checks and parses a stored manifest. Throws `object-damaged`. */
 export function parseManifest(stored: Uint8Array, key: string): Manifest {
   const { plain } = openObject(stored, 'manifest', key);

@@ -60,7 +60,7 @@ export function frameSpan(frame: IndexedFrame): number {
 /**
  * Opens one frame out of bytes read from the pack.
  * @param bytes holds the pack from byte `bytesOffset` on and covers the whole frame.
- * @param place `reuseMemory` as in `ExpectedFrame`.
+ * @param place `into` as in `ExpectedFrame`.
  */
 export function openIndexedFrame(
   bytes: Uint8Array,
@@ -68,17 +68,13 @@ export function openIndexedFrame(
   place: {
     readonly key: string;
     readonly frame: IndexedFrame;
-    readonly reuseMemory?: boolean;
+    readonly into?: Uint8Array | undefined;
   },
 ): Uint8Array {
   const from = place.frame.offset - bytesOffset;
-  const { key, frame, reuseMemory = false } = place;
+  const { key, frame, into } = place;
   const { hash, number } = frame;
-  return openFrame(
-    bytes.subarray(from, from + frameSpan(frame)),
-    { hash, number, reuseMemory },
-    key,
-  );
+  return openFrame(bytes.subarray(from, from + frameSpan(frame)), { hash, number, into }, key);
 }
 
 async function readExactly(

@@ -3,13 +3,13 @@ import { dirname } from 'node:path';
 import { blake3 } from '../lib/hashing.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../repository/frame.ts';
-import type { Manifest } from '../repository/manifest.ts';
+import { livePlainBytes, type Manifest } from '../repository/manifest.ts';
 import type { FileEntry, LinkEntry, RelationEntry } from '../repository/map-chunk.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { changedMeanwhile, fileFailure, systemCodeOf } from './file-failure.ts';
 import { locate, rootFolders, type Locations } from './locations.ts';
-import { ZERO_PAGES } from './placement.ts';
-import type { PlacementSorter } from './placement-sorter.ts';
+import { TaskCutter, type PlaceTask } from './place-tasks.ts';
+import { ZERO_PAGES, type Placement } from './placement.ts';
 import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
 import { contentDiffers, makeFile } from './target-files.ts';
 
@@ -24,47 +24,73 @@ export type OutlineOptions = {
   readonly locations: Locations;
   /** Whether files may stand there already, whose content is kept where it is right. */
   readonly keepPresent: boolean;
+  /** Workers that place. */
+  readonly jobs: number;
   readonly signal: AbortSignal;
 };
 
-export type Outline = {
-  readonly totalBytes: number;
-  readonly files: number;
-  readonly links: readonly LinkEntry[];
-  /** Mode by absolute path. */
-  readonly folders: ReadonlyMap<string, number>;
-};
+/** Goes once through the backup's map; memory does not grow with the number of files. */
+export class Outline {
+  readonly #options: OutlineOptions;
+  readonly #folders: Folders;
+  readonly #links: LinkEntry[] = [];
+  #files = 0;
 
-/** Makes the folders and the files without content, cuts what is too long, and hands the rest to the sorter. */
-export async function outlineFiles(
-  options: OutlineOptions,
-  sorter: PlacementSorter,
-): Promise<Outline> {
-  const { store, manifest, locations, keepPresent, signal } = options;
-  const folders = new Folders(locations, keepPresent);
-  const placements = new Placements(sorter);
-  folders.set(locations.dataDirectory, manifest.cluster.dataDirectoryMode);
-  const links: LinkEntry[] = [];
-  let totalBytes = 0;
-  let files = 0;
-  for await (const entry of readBackupMap(store, manifest)) {
-    signal.throwIfAborted();
-    const path = locate(locations, entry.path);
-    if (entry.kind === 'directory') {
-      folders.ensure(path);
-      folders.set(path, entry.mode);
-    } else if (entry.kind === 'link') {
-      links.push(entry);
-    } else if (!isLeftOut(entry.path)) {
-      folders.ensure(dirname(path));
-      const presentBytes = keepPresent ? fitPresentFile(path, entry) : 0;
-      if (entry.extents.length === 0) makeFileWithoutExtents(entry, path);
-      placements.add(entry, presentBytes);
-      totalBytes += placedBytes(entry);
-      files += 1;
-    }
+  constructor(options: OutlineOptions) {
+    const { locations, manifest, keepPresent } = options;
+    this.#options = options;
+    this.#folders = new Folders(locations, keepPresent);
+    this.#folders.set(locations.dataDirectory, manifest.cluster.dataDirectoryMode);
   }
-  return { totalBytes, files, links, folders: folders.modes };
+
+  /** Files so far. */
+  get files(): number {
+    return this.#files;
+  }
+
+  /** Symbolic links so far; none of them is made. */
+  get links(): readonly LinkEntry[] {
+    return this.#links;
+  }
+
+  /** Mode by absolute path, of those so far. */
+  get folders(): ReadonlyMap<string, number> {
+    return this.#folders.modes;
+  }
+
+  /** Makes the folders and the files without content, cuts what is too long, and answers what is to be placed. */
+  async *tasks(): AsyncGenerator<PlaceTask, void> {
+    const { store, manifest, locations, jobs, signal } = this.#options;
+    const cutter = new TaskCutter(livePlainBytes(manifest), jobs);
+    for await (const entry of readBackupMap(store, manifest)) {
+      signal.throwIfAborted();
+      const path = locate(locations, entry.path);
+      if (entry.kind === 'directory') {
+        this.#folders.ensure(path);
+        this.#folders.set(path, entry.mode);
+      } else if (entry.kind === 'link') {
+        this.#links.push(entry);
+      } else if (!isLeftOut(entry.path)) {
+        for (const placement of this.#outline(entry, path)) {
+          cutter.add(placement);
+          const task = cutter.isFull ? cutter.take() : null;
+          if (task !== null) yield task;
+        }
+      }
+    }
+    const last = cutter.take();
+    if (last !== null) yield last;
+  }
+
+  #outline(entry: RelationEntry | FileEntry, path: string): Iterable<Placement> {
+    this.#folders.ensure(dirname(path));
+    const presentBytes = this.#options.keepPresent ? fitPresentFile(path, entry) : 0;
+    if (entry.extents.length === 0) makeFileWithoutExtents(entry, path);
+    this.#files += 1;
+    return entry.kind === 'relation'
+      ? placementsOfRelation(entry, presentBytes)
+      : placementsOfFile(entry, presentBytes);
+  }
 }
 
 /** The folders of the target that are known to be there, and the modes they will have. */
@@ -138,61 +164,39 @@ function makeFileWithoutExtents(entry: RelationEntry | FileEntry, path: string):
   }
 }
 
-/** Tells the sorter where the content of files goes. */
-class Placements {
-  readonly #sorter: PlacementSorter;
-  #zeroParts = 0;
-
-  constructor(sorter: PlacementSorter) {
-    this.#sorter = sorter;
+/** @param presentBytes how much of the file stands already and is to be compared. */
+function* placementsOfRelation(entry: RelationEntry, presentBytes: number): Generator<Placement> {
+  const file = { path: entry.path, fileBytes: entry.sizeBytes, hash: null };
+  let end = 0;
+  for (const { pack, frame, position, firstBlock, pages } of entry.extents) {
+    const fileOffset = firstBlock * PAGE_BYTES;
+    yield* zeros(entry, end, Math.min(fileOffset, presentBytes));
+    const bytes = pages * PAGE_BYTES;
+    const compare = fileOffset < presentBytes;
+    const frameOffset = position * PAGE_BYTES;
+    yield { ...file, pack, frame, frameOffset, fileOffset, bytes, compare };
+    end = fileOffset + bytes;
   }
+  yield* zeros(entry, end, presentBytes);
+}
 
-  /** @param presentBytes how much of the file stands already and is to be compared. */
-  add(entry: RelationEntry | FileEntry, presentBytes: number): void {
-    if (entry.kind === 'relation') this.#addRelation(entry, presentBytes);
-    else this.#addFile(entry, presentBytes);
-  }
-
-  #addRelation(entry: RelationEntry, presentBytes: number): void {
-    const file = { path: entry.path, fileBytes: entry.sizeBytes, hash: null };
-    let end = 0;
-    for (const { pack, frame, position, firstBlock, pages } of entry.extents) {
-      const fileOffset = firstBlock * PAGE_BYTES;
-      this.#addZeros(entry, end, Math.min(fileOffset, presentBytes));
-      const bytes = pages * PAGE_BYTES;
-      const compare = fileOffset < presentBytes;
-      const frameOffset = position * PAGE_BYTES;
-      this.#sorter.add(pack, { ...file, frame, frameOffset, fileOffset, bytes, compare });
-      end = fileOffset + bytes;
-    }
-    this.#addZeros(entry, end, presentBytes);
-  }
-
-  /** Beyond what is present a file is made longer, and so is zero already. */
-  #addZeros(entry: RelationEntry, from: number, to: number): void {
-    const file = { path: entry.path, fileBytes: entry.sizeBytes, frameOffset: 0, hash: null };
-    const end = Math.min(Math.ceil(to / PAGE_BYTES) * PAGE_BYTES, entry.sizeBytes);
-    for (let fileOffset = from; fileOffset < end; fileOffset += FRAME_BYTES) {
-      const bytes = Math.min(FRAME_BYTES, end - fileOffset);
-      const frame = this.#zeroParts;
-      this.#sorter.add(ZERO_PAGES, { ...file, frame, fileOffset, bytes, compare: true });
-      this.#zeroParts += 1;
-    }
-  }
-
-  #addFile(entry: FileEntry, presentBytes: number): void {
-    const file = { path: entry.path, fileBytes: entry.sizeBytes };
-    let fileOffset = 0;
-    for (const { pack, frame, position, bytes } of entry.extents) {
-      const hash = isWholeInOneExtent(entry) ? entry.hash : null;
-      const place = { frame, frameOffset: position, fileOffset, bytes };
-      this.#sorter.add(pack, { ...file, ...place, hash, compare: fileOffset < presentBytes });
-      fileOffset += bytes;
-    }
+/** Beyond what is present a file is made longer, and so is zero already. */
+function* zeros(entry: RelationEntry, from: number, to: number): Generator<Placement> {
+  const file = { path: entry.path, fileBytes: entry.sizeBytes, hash: null, compare: true };
+  const end = Math.min(Math.ceil(to / PAGE_BYTES) * PAGE_BYTES, entry.sizeBytes);
+  for (let fileOffset = from; fileOffset < end; fileOffset += FRAME_BYTES) {
+    const bytes = Math.min(FRAME_BYTES, end - fileOffset);
+    yield { ...file, pack: ZERO_PAGES, frame: 0, frameOffset: 0, fileOffset, bytes };
   }
 }
 
-function placedBytes(entry: RelationEntry | FileEntry): number {
-  if (entry.kind === 'file') return entry.sizeBytes;
-  return entry.extents.reduce((sum, { pages }) => sum + pages * PAGE_BYTES, 0);
+function* placementsOfFile(entry: FileEntry, presentBytes: number): Generator<Placement> {
+  const file = { path: entry.path, fileBytes: entry.sizeBytes };
+  const hash = isWholeInOneExtent(entry) ? entry.hash : null;
+  let fileOffset = 0;
+  for (const { pack, frame, position, bytes } of entry.extents) {
+    const compare = fileOffset < presentBytes;
+    yield { ...file, pack, frame, frameOffset: position, fileOffset, bytes, hash, compare };
+    fileOffset += bytes;
+  }
 }

@@ -83,7 +83,6 @@ async function place(overrides: Partial<PlaceFilesOptions> = {}): Promise<Placed
     owner: null,
     jobs: 2,
     rateBytesPerSecond: null,
-    spillPath: join(folder, 'spill'),
     signal: new AbortController().signal,
     onPlaced: () => {},
     onSettle: () => {},

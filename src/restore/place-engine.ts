@@ -1,123 +1,173 @@
+import { must } from '../lib/assert.ts';
 import { blake3 } from '../lib/hashing.ts';
-import { hasCode, WalnutError } from '../lib/walnut-error.ts';
-import { openIndexedFrame, readPackIndex, type PackIndex } from '../repository/pack-reader.ts';
+import { openIndexedFrame } from '../repository/pack-reader.ts';
 import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { BufferPool } from './buffer-pool.ts';
 import { collectYoungGarbage } from './collect-garbage.ts';
-import { frameRanges, READ_BYTES_MAX, type FrameRange } from './frame-ranges.ts';
+import { explainDamage } from './damaged-parts.ts';
+import { FrameShelf } from './frame-shelf.ts';
+import { PackIndexes } from './pack-indexes.ts';
 import { PLACED_BYTES, type PlaceWorkerSetup } from './place-protocol.ts';
+import type { PlaceTask } from './place-tasks.ts';
 import { readPlacements, ZERO_PAGES, type Placement } from './placement.ts';
-import type { PlaceTask } from './placement-sorter.ts';
 import { PresentContent } from './present-content.ts';
+import { RangeShelf, type PackBytes } from './range-shelf.ts';
 import { StretchWriter } from './stretch-writer.ts';
 import { contentDiffers, TargetFiles } from './target-files.ts';
+import {
+  NO_RANGE,
+  rangesOf,
+  stepsOf,
+  stepsOverFrame,
+  type Step,
+  type TaskSteps,
+  type WantedFrame,
+} from './task-steps.ts';
 
-/** Files named in an error; a bundle can hold thousands. */
-const NAMED_FILES_MAX = 20;
 /** Longest single pause for a rate limit, so that progress stays visible. */
 const PAUSE_MS_MAX = 1000;
+/** Written between two collections of what was let go. */
+const COLLECT_BYTES: number = 32 * 1024 * 1024;
 
-/** What a place worker does, apart from talking to its parent. */
+/** One task, and what it needs of the repository, on its way. */
+type Work = { readonly task: TaskSteps; readonly ranges: RangeShelf };
+
+/**
+ * What a place worker does, apart from talking to its parent. It goes through its part of the target from the first block
+ * to the last, and takes each stretch from whichever backup of the chain holds it: so the target is written in long
+ * stretches however scattered the changes of a chain are (docs/decisions/2026-11-26-restore-in-target-order.md).
+ */
 export class PlaceEngine {
   readonly #store: ObjectStore;
   readonly #setup: PlaceWorkerSetup;
   readonly #files: TargetFiles;
   readonly #stretches: StretchWriter;
+  readonly #indexes: PackIndexes;
+  readonly #pool = new BufferPool();
+  readonly #frames = new FrameShelf(this.#pool);
   readonly #placedBytes: BigInt64Array;
   readonly #startedMs: number = performance.now();
-  /** One is worked off while the other is read into. */
-  readonly #buffers: [Buffer, Buffer] = [
-    Buffer.allocUnsafeSlow(READ_BYTES_MAX),
-    Buffer.allocUnsafeSlow(READ_BYTES_MAX),
-  ];
-  #index: PackIndex | null = null;
   #present: PresentContent | null = null;
+  #uncollectedBytes = 0;
 
   constructor(store: ObjectStore, setup: PlaceWorkerSetup) {
     this.#store = store;
     this.#setup = setup;
     this.#files = new TargetFiles(setup.locations);
     this.#stretches = new StretchWriter(this.#files);
+    this.#indexes = new PackIndexes(store);
     this.#placedBytes = new BigInt64Array(setup.placedBytes);
   }
 
   /** Answers the bytes read from the repository. */
-  async run(task: PlaceTask): Promise<number> {
-    const placements = readPlacements(task.placements);
+  async run({ placements: encoded }: PlaceTask): Promise<number> {
+    const placements = readPlacements(encoded);
     if (placements.some(({ compare }) => compare)) {
       this.#present ??= await PresentContent.create(this.#files);
     }
-    if (task.pack === ZERO_PAGES) {
-      this.#clear(placements);
-      return 0;
+    const task = await this.#stepsOf(placements);
+    const absent = task.frames.filter(({ key }) => this.#frames.find(key) === null);
+    const ranges = new RangeShelf(this.#store, rangesOf(absent), this.#pool);
+    try {
+      await this.#place({ task, ranges });
+      await this.#stretches.flush();
+    } finally {
+      await ranges.close();
     }
-    return await this.#placeFrames(task.pack, groupByFrame(placements));
+    return ranges.readBytes;
   }
 
-  async #placeFrames(pack: string, byFrame: Map<number, Placement[]>): Promise<number> {
-    const index = await this.#packIndex(pack).catch((error: unknown) => {
-      throw explainDamage(error, `pack ${pack}`, [...byFrame.values()].flat());
-    });
-    const wanted = new Map<number, Placement[]>();
-    const frames: IndexedFrame[] = [];
-    for (const number of [...byFrame.keys()].toSorted((first, second) => first - second)) {
-      const placements = byFrame.get(number) ?? [];
-      const frame = frameAt(index, number, placements);
-      const missing = placements.flatMap((placement) => this.#missing(placement, frame));
-      if (missing.length === 0) continue;
-      frames.push(frame);
-      wanted.set(number, missing);
-    }
-    let readBytes = 0;
-    for await (const { range, bytes } of this.#readAhead(pack, frameRanges(frames))) {
-      readBytes += range.length;
-      for (const frame of range.frames) {
-        const placements = wanted.get(frame.number) ?? [];
-        const plain = openFrame(bytes, range, { key: pack, frame, placements });
-        for (const placement of placements) await this.#write(placement, plain);
-      }
-      collectYoungGarbage();
+  async #stepsOf(placements: readonly Placement[]): Promise<TaskSteps> {
+    const packs = new Set(placements.map(({ pack }) => pack));
+    packs.delete(ZERO_PAGES);
+    const indexes = await this.#indexes.read([...packs], (error, pack) =>
+      explainDamage(
+        error,
+        `pack ${pack}`,
+        placements.filter((placement) => placement.pack === pack),
+      ),
+    );
+    return stepsOf(placements, indexes, (placement, frame) => this.#missing(placement, frame));
+  }
+
+  async #place(work: Work): Promise<void> {
+    const { steps } = work.task;
+    for (let index = 0; index < steps.length;) {
+      const overFrame = await this.#placeFrame(work, index);
+      if (overFrame === 0) await this.#placePart(work, index);
+      index += Math.max(overFrame, 1);
       this.#keepRate();
     }
-    await this.#stretches.flush();
-    return readBytes;
   }
 
-  async #packIndex(key: string): Promise<PackIndex> {
-    if (this.#index?.key !== key) this.#index = await readPackIndex(this.#store, key);
-    return this.#index;
-  }
-
-  /** Reads each range while the one before it is worked off: a repository may be slower than its reader. */
-  async *#readAhead(
-    key: string,
-    ranges: readonly FrameRange[],
-  ): AsyncGenerator<{ readonly range: FrameRange; readonly bytes: Buffer }> {
-    let next: Promise<Buffer> | null = null;
-    try {
-      for (const [number, range] of ranges.entries()) {
-        const bytes: Buffer = await (next ?? this.#read(key, range, number));
-        const following = ranges[number + 1];
-        next = following === undefined ? null : this.#read(key, following, number + 1);
-        // A failure is met when its range is due.
-        next?.catch(() => undefined);
-        yield { range, bytes };
+  /**
+   * Opens a frame straight to where it is written from, and lays over it what later backups have; answers how many steps
+   * that were, 0 when it cannot be done.
+   */
+  async #placeFrame(work: Work, first: number): Promise<number> {
+    const { steps } = work.task;
+    const count = stepsOverFrame(steps, first);
+    const { placement, wanted } = steps[first] ?? {};
+    if (count === 0 || !placement || !wanted || placement.hash !== null) return 0;
+    if (this.#frames.find(wanted.key) !== null) return 0;
+    const bytes = wanted.frame.plainBytes;
+    const stored = await takeStored(work, wanted);
+    const room = await this.#stretches.room({ ...placement, bytes }, false);
+    if (room === null) return 0;
+    openFrame(work, wanted, { stored, into: room });
+    for (const step of steps.slice(first, first + count)) {
+      if (step.wanted !== null && step.wanted !== wanted) {
+        const { fileOffset } = step.placement;
+        room.set(await this.#contentOf(work, step), fileOffset - placement.fileOffset);
       }
-    } finally {
-      // The buffer is in use until the read ends, also when nobody wants it any more.
-      await next?.catch(() => undefined);
+      this.#placed(step);
     }
+    await this.#stretches.filled(bytes);
+    return count;
   }
 
-  async #read(key: string, range: FrameRange, number: number): Promise<Buffer> {
-    const place = number % 2;
-    const buffer = this.#buffers[place === 0 ? 0 : 1];
-    const fitting = range.length > buffer.length ? Buffer.allocUnsafeSlow(range.length) : buffer;
-    this.#buffers[place === 0 ? 0 : 1] = fitting;
-    const bytes = fitting.subarray(0, range.length);
-    const count = await this.#store.read(key, range.offset, bytes);
-    // What is missing at the end of a cut pack must not be what an earlier read left in the buffer.
-    return bytes.subarray(0, count);
+  async #placePart(work: Work, index: number): Promise<void> {
+    const { steps } = work.task;
+    const step = must(steps[index], 'a step');
+    if (step.wanted === null) {
+      this.#clear(step.placement);
+      return;
+    }
+    const isFollowed = continues(steps[index + 1]?.placement, step.placement);
+    const content = await this.#contentOf(work, step);
+    await this.#stretches.write(step.placement, content, isFollowed);
+    this.#placed(step);
+  }
+
+  /** Valid until the next frame is opened. */
+  async #contentOf(work: Work, { placement, wanted }: Step): Promise<Uint8Array> {
+    const { frameOffset, bytes, hash, path } = placement;
+    const frame = must(wanted, 'content lies in a frame');
+    const plain = this.#frames.find(frame.key) ?? (await this.#openOnShelf(work, frame));
+    const content = plain.subarray(frameOffset, frameOffset + bytes);
+    if (hash !== null && !blake3(content).equals(hash)) throw contentDiffers(path);
+    return content;
+  }
+
+  #placed({ placement, wanted }: Step): void {
+    this.#count('written', placement.bytes);
+    if (wanted === null) return;
+    wanted.uses -= 1;
+    if (wanted.uses === 0) this.#letGo(wanted);
+  }
+
+  async #openOnShelf(work: Work, wanted: WantedFrame): Promise<Uint8Array> {
+    const stored = await takeStored(work, wanted);
+    const { key, frame } = wanted;
+    return this.#frames.open(key, frame.plainBytes, (into) =>
+      openFrame(work, wanted, { stored, into }),
+    );
+  }
+
+  /** A frame of which less than half was needed here goes on in what other tasks place, or the next one of this worker. */
+  #letGo({ key, frame, usedBytes }: WantedFrame): void {
+    if (usedBytes * 2 >= frame.plainBytes) this.#frames.drop(key);
   }
 
   /** The parts of a placement whose place does not hold them yet. */
@@ -130,35 +180,19 @@ export class PlaceEngine {
   }
 
   /** Makes zero what has to be: what stood there before, not what a new file begins with. */
-  #clear(placements: readonly Placement[]): void {
-    for (const placement of placements) {
-      for (const part of this.#present?.notZero(placement) ?? []) {
-        this.#files.write(part, Buffer.alloc(part.bytes));
-        this.#count('written', part.bytes);
-      }
-      this.#keepRate();
+  #clear(placement: Placement): void {
+    for (const part of this.#present?.notZero(placement) ?? []) {
+      this.#files.write(part, Buffer.alloc(part.bytes));
+      this.#count('written', part.bytes);
     }
-  }
-
-  async #write(placement: Placement, plain: Uint8Array): Promise<void> {
-    const { frameOffset, bytes, path, fileOffset, fileBytes } = placement;
-    if (frameOffset + bytes > plain.length || fileOffset + bytes > fileBytes) {
-      throw new WalnutError(
-        'object-damaged',
-        `restore ${path}: the backup's map names a place outside of its frame or file`,
-        { hint: 'Restore another backup (`walnut list`).', details: { files: [path] } },
-      );
-    }
-    const content = plain.subarray(frameOffset, frameOffset + bytes);
-    if (placement.hash !== null && !blake3(content).equals(placement.hash)) {
-      throw contentDiffers(path);
-    }
-    await this.#stretches.write(placement, content);
-    this.#count('written', bytes);
   }
 
   #count(counter: keyof typeof PLACED_BYTES, bytes: number): void {
     Atomics.add(this.#placedBytes, PLACED_BYTES[counter], BigInt(bytes));
+    this.#uncollectedBytes += bytes;
+    if (this.#uncollectedBytes < COLLECT_BYTES) return;
+    this.#uncollectedBytes = 0;
+    collectYoungGarbage();
   }
 
   #keepRate(): void {
@@ -174,62 +208,32 @@ export class PlaceEngine {
   }
 }
 
-function groupByFrame(placements: readonly Placement[]): Map<number, Placement[]> {
-  const byFrame = new Map<number, Placement[]>();
-  for (const placement of placements) {
-    const group = byFrame.get(placement.frame);
-    if (group === undefined) byFrame.set(placement.frame, [placement]);
-    else group.push(placement);
+async function takeStored({ ranges }: Work, wanted: WantedFrame): Promise<PackBytes> {
+  if (wanted.range === NO_RANGE) {
+    // It stood on the shelf when the task began, and had to make room since.
+    for (const range of rangesOf([wanted])) wanted.range = ranges.add(range);
   }
-  return byFrame;
+  return await ranges.take(wanted.range);
 }
 
-function frameAt(index: PackIndex, number: number, placements: readonly Placement[]): IndexedFrame {
-  const frame = index.frames[number];
-  if (frame !== undefined) return frame;
-  const error = new WalnutError(
-    'object-damaged',
-    `read pack ${index.key}: it has no frame ${number}`,
-    { details: { key: index.key } },
-  );
-  throw explainDamage(error, `frame ${number} of pack ${index.key}`, placements);
-}
-
+/** Checks and opens a frame; an error names the files it hits. */
 function openFrame(
-  bytes: Buffer,
-  range: FrameRange,
-  place: {
-    readonly key: string;
-    readonly frame: IndexedFrame;
-    readonly placements: readonly Placement[];
-  },
+  { task, ranges }: Work,
+  wanted: WantedFrame,
+  { stored, into }: { readonly stored: PackBytes; readonly into: Uint8Array },
 ): Uint8Array {
+  const { pack: key, frame, range } = wanted;
   try {
-    return openIndexedFrame(bytes, range.offset, { ...place, reuseMemory: true });
+    return openIndexedFrame(stored.bytes, stored.offset, { key, frame, into });
   } catch (error) {
-    throw explainDamage(
-      error,
-      `frame ${place.frame.number} of pack ${place.key}`,
-      place.placements,
-    );
+    const hit = task.steps.filter((step) => step.wanted === wanted);
+    const placements = hit.map(({ placement }) => placement);
+    throw explainDamage(error, `frame ${frame.number} of pack ${key}`, placements);
+  } finally {
+    ranges.opened(range);
   }
 }
 
-/** Names the files that a damaged or missing part of the repository hits. */
-function explainDamage(error: unknown, part: string, placements: readonly Placement[]): unknown {
-  if (!hasCode(error, 'object-damaged', 'object-missing')) return error;
-  const files = [...new Set(placements.map(({ path }) => path))];
-  const named = files.slice(0, NAMED_FILES_MAX);
-  const more = files.length > named.length ? ` and ${files.length - named.length} more` : '';
-  return new WalnutError(
-    error.code,
-    `restore from ${part}: ${error.message}; it holds parts of ${named.join(', ')}${more}`,
-    {
-      hint:
-        'Nothing of the restored cluster can be used. Restore another backup (`walnut list`), and run `walnut verify` to ' +
-        'see everything that is damaged.',
-      cause: error,
-      details: { ...error.details, files: named },
-    },
-  );
+function continues(next: Placement | undefined, { path, fileOffset, bytes }: Placement): boolean {
+  return next !== undefined && next.path === path && next.fileOffset === fileOffset + bytes;
 }

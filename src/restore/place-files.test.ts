@@ -10,14 +10,20 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { storeBackup, type StoredBackupOptions } from '../../test/support/stored-backup.ts';
+import {
+  hashesOf,
+  storeBackup,
+  type StoredBackupOptions,
+} from '../../test/support/stored-backup.ts';
 import { blake3 } from '../lib/hashing.ts';
 import { createFilesystemFolder } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 import { BackupMapWriter, readBackupMap } from '../repository/backup-map.ts';
 import type { Manifest } from '../repository/manifest.ts';
-import type { MapEntry } from '../repository/map-chunk.ts';
+import { backupKeys } from '../repository/layout.ts';
+import type { MapEntry, PageExtent } from '../repository/map-chunk.ts';
+import { PackWriter } from '../repository/pack-writer.ts';
 import { placeFiles, type PlacedFiles, type PlaceFilesOptions } from './place-files.ts';
 
 let folder: string;
@@ -60,7 +66,6 @@ async function placeStored(
     owner: null,
     jobs: 2,
     rateBytesPerSecond: null,
-    spillPath: join(folder, 'spill'),
     signal: new AbortController().signal,
     onPlaced: () => {},
     onSettle: () => {},
@@ -193,6 +198,51 @@ describe('placing files', () => {
     await expect(placeStored({ ...manifest, chunks })).rejects.toThrow(
       /restore log\/x: the hash of the file does not match/,
     );
+  });
+
+  test('pages that are scattered over more backups than frames are held come together', async () => {
+    const packs = 60;
+    const content = pages(packs * 4, 7);
+    const manifest = await storeBackup({ store, files: [] });
+    const extents: PageExtent[] = [];
+    for (let number = 0; number < packs; number += 1) {
+      // Every sixtieth page: each frame is needed four times, and the others all come between.
+      const blocks = [0, 1, 2, 3].map((round) => round * packs + number);
+      const plain = Buffer.concat(
+        blocks.map((block) => content.subarray(block * 8192, (block + 1) * 8192)),
+      );
+      const pack = await PackWriter.begin(
+        store,
+        backupKeys.pack('shop', manifest.id, number + 2),
+        1,
+      );
+      const runs = blocks.map((from) => ({
+        kind: 'pages' as const,
+        path: 'base/5/1',
+        from,
+        length: 1,
+      }));
+      const frame = await pack.add({ plain, runs, pageCount: 4, pageHashes: hashesOf(plain) });
+      await pack.finish();
+      for (const [position, firstBlock] of blocks.entries()) {
+        extents.push({ firstBlock, pages: 1, pack: pack.key, frame, position });
+      }
+    }
+    extents.sort((first, second) => first.firstBlock - second.firstBlock);
+    const map = new BackupMapWriter(store, { server: 'shop', id: manifest.id });
+    const sizeBytes = content.length;
+    await map.add({
+      ...file,
+      kind: 'relation',
+      path: 'base/5/1',
+      sizeBytes,
+      identity: null,
+      extents,
+    });
+    const chunks = [...(await map.finish())];
+    const placed = await placeStored({ ...manifest, chunks }, { jobs: 1 });
+    expect(placed.writtenBytes).toBe(sizeBytes);
+    expect(readFileSync(join(target, 'base/5/1')).equals(content)).toBe(true);
   });
 
   test('an abort ends it with the reason of the signal', async () => {

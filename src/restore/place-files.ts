@@ -1,14 +1,14 @@
 import { chmod, chown } from 'node:fs/promises';
 import { syncFolder } from '../lib/durable-file.ts';
 import type { LinkEntry } from '../repository/map-chunk.ts';
-import type { Manifest } from '../repository/manifest.ts';
+import { livePlainBytes, type Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { FileOwner } from './file-owner.ts';
 import { fileFailure } from './file-failure.ts';
 import type { Locations } from './locations.ts';
-import { outlineFiles, type Outline } from './outline-files.ts';
+import { Outline } from './outline-files.ts';
 import { PLACED_BYTES, PLACED_BYTES_LENGTH, type PlaceWorkerSetup } from './place-protocol.ts';
-import { PlacementSorter, type PlaceTask } from './placement-sorter.ts';
+import type { PlaceTask } from './place-tasks.ts';
 import { settleFiles } from './settle-files.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -24,8 +24,6 @@ export type PlaceFilesOptions = {
   readonly owner: FileOwner | null;
   readonly jobs: number;
   readonly rateBytesPerSecond: number | null;
-  /** A file that may be made for a while, on the target's file system. */
-  readonly spillPath: string;
   readonly signal: AbortSignal;
   /** Told of the bytes that are written or were found right. */
   readonly onPlaced: (placedBytes: number, totalBytes: number) => void;
@@ -43,21 +41,14 @@ export type PlacedFiles = {
 };
 
 /**
- * Puts every file of the backup in its place, checked against its hashes and durable: each live frame is read once, by
- * workers in parallel. Memory does not grow with the number of files. The root folders exist; unless present files may be
- * kept they are empty.
+ * Puts every file of the backup in its place, checked against its hashes and durable, by workers in parallel, each going
+ * through its parts of the target in order. Memory does not grow with the number of files. The root folders exist; unless
+ * present files may be kept they are empty.
  */
 export async function placeFiles(options: PlaceFilesOptions): Promise<PlacedFiles> {
-  const sorter = new PlacementSorter({ spillPath: options.spillPath });
+  const outline = new Outline(options);
   const counters = new SharedArrayBuffer(PLACED_BYTES_LENGTH);
-  let outline: Outline;
-  let readBytes: number;
-  try {
-    outline = await outlineFiles(options, sorter);
-    readBytes = await placeContent(options, sorter, { counters, ...outline });
-  } finally {
-    sorter.close();
-  }
+  const readBytes = await placeContent(options, outline, counters);
   options.onSettle();
   await settleFiles(options);
   await settleFolders(options, outline.folders);
@@ -68,14 +59,14 @@ export async function placeFiles(options: PlaceFilesOptions): Promise<PlacedFile
 
 async function placeContent(
   options: PlaceFilesOptions,
-  sorter: PlacementSorter,
-  { counters, totalBytes }: { readonly counters: SharedArrayBuffer; readonly totalBytes: number },
+  outline: Outline,
+  counters: SharedArrayBuffer,
 ): Promise<number> {
   const setup: PlaceWorkerSetup = { ...workerSetup(options), placedBytes: counters };
   const pool = new WorkerPool<PlaceTask>({ module: 'place-worker', workers: options.jobs, setup });
-  const told = tellProgress(options, counters, totalBytes);
+  const told = tellProgress(options, counters);
   try {
-    return await pool.run(sorter.tasks(), {
+    return await pool.run(outline.tasks(), {
       signal: options.signal,
       transfer: ({ placements }) => [placements.buffer],
     });
@@ -106,10 +97,10 @@ function workerSetup(options: PlaceFilesOptions): Omit<PlaceWorkerSetup, 'placed
 }
 
 function tellProgress(
-  { onPlaced }: PlaceFilesOptions,
+  { onPlaced, manifest }: PlaceFilesOptions,
   shared: SharedArrayBuffer,
-  totalBytes: number,
 ): { stop(): void } {
+  const totalBytes = livePlainBytes(manifest);
   const tell = (): void =>
     onPlaced(countOf(shared, 'written') + countOf(shared, 'kept'), totalBytes);
   const timer = setInterval(tell, PROGRESS_INTERVAL_MS);

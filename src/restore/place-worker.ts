@@ -1,5 +1,5 @@
 /**
- * A worker thread of a restore: reads each live frame once, checks and opens it, and writes its parts where they belong.
+ * A worker thread of a restore: reads the frames it needs, checks and opens them, and writes their parts where they belong.
  * It works synchronously on its own buffers; only the reads from the store are awaited.
  */
 import { parentPort, workerData } from 'node:worker_threads';
@@ -7,7 +7,7 @@ import { must } from '../lib/assert.ts';
 import { openStore } from '../storage/open-store.ts';
 import { PlaceEngine } from './place-engine.ts';
 import type { PlaceWorkerSetup, WorkerAnswer } from './place-protocol.ts';
-import type { PlaceTask } from './placement-sorter.ts';
+import type { PlaceTask } from './place-tasks.ts';
 import { serializeError } from '../lib/serialized-error.ts';
 
 const port = must(parentPort, 'the place worker runs in a worker thread');

@@ -1,13 +1,15 @@
 import { ByteReader } from '../lib/byte-reader.ts';
+import { ByteWriter } from '../lib/byte-writer.ts';
 import { BLAKE3_BYTES } from '../lib/hashing.ts';
-import type { ByteWriter } from '../lib/byte-writer.ts';
-import { PathReader, type PathWriter } from '../repository/path-coding.ts';
+import { PathReader, PathWriter } from '../repository/path-coding.ts';
 
 /** A stretch of a frame and the place in a file where it goes. */
 export type Placement = {
   readonly path: string;
   /** Size of the whole file, to which it is made before the first write. */
   readonly fileBytes: number;
+  /** Key of the pack that holds the frame, or {@link ZERO_PAGES}. */
+  readonly pack: string;
   readonly frame: number;
   /** Byte offset in the frame's plain content. */
   readonly frameOffset: number;
@@ -22,29 +24,47 @@ export type Placement = {
 /** Where a stretch of bytes goes. */
 export type FileStretch = Pick<Placement, 'path' | 'fileBytes' | 'fileOffset'>;
 
-/** In the place of a pack: pages that no extent covers, which are zero. Their frames are numbers without meaning. */
+/** In the place of a pack: pages that no extent covers, which are zero. */
 export const ZERO_PAGES = '';
 
 const HAS_HASH = 1;
 const COMPARE = 2;
 
-/** Appends a placement; those of one stream share one `paths`. */
-export function writePlacement(into: ByteWriter, paths: PathWriter, placement: Placement): void {
-  paths.write(into, placement.path);
-  into.varint(placement.fileBytes).varint(placement.frame).varint(placement.frameOffset);
-  into.varint(placement.fileOffset).varint(placement.bytes);
-  into.u8((placement.hash === null ? 0 : HAS_HASH) | (placement.compare ? COMPARE : 0));
-  if (placement.hash !== null) into.put(placement.hash);
+/** Placements as bytes, which pass from thread to thread without being cloned one by one. */
+export class PlacementWriter {
+  readonly #into = new ByteWriter(4096);
+  readonly #paths = new PathWriter();
+  readonly #packs = new PathWriter();
+
+  get bytes(): number {
+    return this.#into.length;
+  }
+
+  add(placement: Placement): void {
+    const into = this.#into;
+    this.#paths.write(into, placement.path);
+    this.#packs.write(into, placement.pack);
+    into.varint(placement.fileBytes).varint(placement.frame).varint(placement.frameOffset);
+    into.varint(placement.fileOffset).varint(placement.bytes);
+    into.u8((placement.hash === null ? 0 : HAS_HASH) | (placement.compare ? COMPARE : 0));
+    if (placement.hash !== null) into.put(placement.hash);
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    return Uint8Array.from(this.#into.view());
+  }
 }
 
-/** Reverses a stream of {@link writePlacement}. */
+/** Reverses {@link PlacementWriter}. */
 export function readPlacements(bytes: Uint8Array): Placement[] {
   const reader = new ByteReader(bytes);
   const paths = new PathReader();
+  const packs = new PathReader();
   const placements: Placement[] = [];
   while (reader.remaining > 0) {
     const place = {
       path: paths.read(reader),
+      pack: packs.read(reader),
       fileBytes: reader.varint(),
       frame: reader.varint(),
       frameOffset: reader.varint(),

@@ -1,5 +1,5 @@
 import { chmod, chown } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { completeFolders } from './complete-folders.ts';
@@ -15,7 +15,7 @@ import { removePlanned } from './removals.ts';
 import { requireUnused } from './server-processes.ts';
 import { lockTarget } from './target-lock.ts';
 import { moveUnstoredWal } from './unstored-wal.ts';
-import { removeMarker, UNFINISHED_MARKER, writeMarker } from './unfinished-marker.ts';
+import { removeMarker, writeMarker } from './unfinished-marker.ts';
 
 export type RestoreContext = {
   readonly store: ObjectStore;
@@ -109,7 +109,6 @@ async function place(
     owner,
     jobs: request.jobs,
     rateBytesPerSecond: request.rateBytesPerSecond,
-    spillPath: join(locations.dataDirectory, `${UNFINISHED_MARKER}.places`),
     signal,
     onPlaced: (done, total) => progress.placed(done, total),
     onSettle: () => progress.phaseBegan('settle'),

@@ -23,15 +23,19 @@ afterEach(() => {
 async function place(
   stretches: StretchWriter,
   whole: Buffer,
-  { path, at, bytes }: { readonly path: string; readonly at: number; readonly bytes: number },
+  part: {
+    readonly path: string;
+    readonly at: number;
+    readonly bytes: number;
+    readonly isFollowed?: boolean;
+  },
 ): Promise<void> {
+  const { path, at, bytes, isFollowed = false } = part;
   // The same memory for every content, as frames are opened.
   const content = Buffer.from(whole.subarray(at, at + bytes));
   const placement = { path, fileBytes: whole.length, fileOffset: at, bytes };
-  await stretches.write(
-    { ...placement, frame: 0, frameOffset: 0, hash: null, compare: false },
-    content,
-  );
+  const source = { pack: 'pack', frame: 0, frameOffset: 0, hash: null, compare: false };
+  await stretches.write({ ...placement, ...source }, content, isFollowed);
   content.fill(0xee);
 }
 
@@ -64,6 +68,28 @@ test('files come out whole, whatever the order and length of their parts', async
   expect(readFileSync(join(folder, 'first')).equals(first)).toBe(true);
   expect(readFileSync(join(folder, 'second')).equals(second)).toBe(true);
   expect(readFileSync(join(folder, 'odd')).equals(odd)).toBe(true);
+});
+
+test('single pages that follow each other make one stretch, also what is put straight into its room', async () => {
+  const writes: number[] = [];
+  const writeStretch = files.writeStretch.bind(files);
+  files.writeStretch = async (stretch, content) => {
+    writes.push(content.length);
+    await writeStretch(stretch, content);
+  };
+  const stretches = new StretchWriter(files);
+  const whole = pattern(100 * 8192, 4);
+  for (let at = 0; at < 60 * 8192; at += 8192) {
+    await place(stretches, whole, { path: 'whole', at, bytes: 8192, isFollowed: true });
+  }
+  const rest = { path: 'whole', fileBytes: whole.length, fileOffset: 60 * 8192, bytes: 40 * 8192 };
+  const source = { pack: 'pack', frame: 0, frameOffset: 0, hash: null, compare: false };
+  const room = await stretches.room({ ...rest, ...source }, false);
+  room?.set(whole.subarray(60 * 8192));
+  await stretches.filled(40 * 8192);
+  await stretches.flush();
+  expect(writes).toEqual([whole.length]);
+  expect(readFileSync(join(folder, 'whole')).equals(whole)).toBe(true);
 });
 
 test('a stretch that cannot be written fails the flush, if not an earlier write', async () => {

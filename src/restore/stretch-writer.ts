@@ -1,10 +1,11 @@
 import { alignedBuffer } from '../lib/aligned-buffer.ts';
+import { assert } from '../lib/assert.ts';
 import type { FileStretch, Placement } from './placement.ts';
 import type { TargetFiles } from './target-files.ts';
 
 /** One write: sixteen full frames, enough for a disk to be worth waiting for. */
 const STRETCH_BYTES: number = 4 * 1024 * 1024;
-/** What is shorter and continues nothing is a small file or the end of a relation: it is written at once. */
+/** What is shorter and has no neighbours is a small file or a single page: it is written at once. */
 const GATHERED_BYTES_MIN: number = 64 * 1024;
 
 type Gathered = FileStretch & { bytes: number };
@@ -24,19 +25,36 @@ export class StretchWriter {
     this.#files = files;
   }
 
-  /** Takes the content of a placement; it is copied before the promise resolves. */
-  async write(placement: Placement, content: Uint8Array): Promise<void> {
+  /**
+   * Takes the content of a placement; it is copied before the promise resolves.
+   * @param isFollowed whether the next placement continues this one.
+   */
+  async write(placement: Placement, content: Uint8Array, isFollowed: boolean): Promise<void> {
+    const room = await this.room(placement, isFollowed);
+    if (room === null) {
+      this.#files.write(placement, content);
+      return;
+    }
+    room.set(content);
+    await this.filled(content.length);
+  }
+
+  /** Where the content of a placement may be put, to be followed by {@link filled}; null when it is better written at once. */
+  async room(placement: Placement, isFollowed: boolean): Promise<Uint8Array | null> {
+    const { path, fileBytes, fileOffset, bytes } = placement;
     if (!this.#continues(placement)) {
-      if (content.length < GATHERED_BYTES_MIN || content.length > STRETCH_BYTES) {
-        this.#files.write(placement, content);
-        return;
-      }
+      const isShort = bytes < GATHERED_BYTES_MIN && !isFollowed;
+      if (isShort || bytes > STRETCH_BYTES) return null;
       await this.#hand();
     }
-    const { path, fileBytes, fileOffset } = placement;
     this.#gathered ??= { path, fileBytes, fileOffset, bytes: 0 };
-    this.#filling.set(content, this.#gathered.bytes);
-    this.#gathered.bytes += content.length;
+    return this.#filling.subarray(this.#gathered.bytes, this.#gathered.bytes + bytes);
+  }
+
+  /** Says that the room answered last holds its content. */
+  async filled(bytes: number): Promise<void> {
+    assert(this.#gathered !== null, 'room is asked for before it is filled');
+    this.#gathered.bytes += bytes;
     if (this.#gathered.bytes === STRETCH_BYTES) await this.#hand();
   }
 
@@ -58,9 +76,9 @@ export class StretchWriter {
 
   async #hand(): Promise<void> {
     const gathered = this.#gathered;
-    if (gathered === null) return;
-    await this.#written();
     this.#gathered = null;
+    if (gathered === null || gathered.bytes === 0) return;
+    await this.#written();
     const writing = this.#files.writeStretch(gathered, this.#filling.subarray(0, gathered.bytes));
     // A failure is met when the stretch is waited for, which may be later.
     writing.catch(() => undefined);

@@ -39,12 +39,16 @@ export class WorkerPool<Task> {
     let readBytes = 0;
     let isStopped = false;
     const lane = async (worker: Worker): Promise<void> => {
+      let following = iterator.next();
       for (;;) {
-        const next = await iterator.next();
+        const next = await following;
         if (next.done === true || isStopped) return;
         options.signal.throwIfAborted();
         const post = (): void =>
           worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
+        // Made while the worker is busy. A failure is met when its turn comes.
+        following = iterator.next();
+        following.catch(() => undefined);
         const answered = await answerOf(worker, post, options.signal);
         // Not in one statement: the sum would be read before the wait, and what other lanes added meanwhile lost.
         readBytes += answered;

@@ -50,7 +50,7 @@ export async function storeBackup(options: StoredBackupOptions): Promise<Manifes
   const chunks = [...(await map.finish())];
   const plainBytes = options.files.reduce((sum, { content }) => sum + content.length, 0);
   const { key, storedBytes } = pack;
-  const packs = [{ key, storedBytes, plainBytes, livePlainBytes: plainBytes }];
+  const packs = [{ key, storedBytes, plainBytes, livePlainBytes: placedBytesOf(entries) }];
   const manifest = exampleManifest({ ...options.manifest, server, id, chunks, packs });
   await storeManifest(store, manifest, 1);
   return manifest;
@@ -163,4 +163,12 @@ export function exampleManifest(parts: Partial<Manifest>): Manifest {
     packs: [],
     ...parts,
   };
+}
+
+function placedBytesOf(entries: readonly MapEntry[]): number {
+  const lengths = entries.flatMap((entry) => {
+    if (entry.kind === 'relation') return entry.extents.map(({ pages }) => pages * PAGE_BYTES);
+    return entry.kind === 'file' ? entry.extents.map(({ bytes }) => bytes) : [];
+  });
+  return lengths.reduce((sum, length) => sum + length, 0);
 }
