@@ -12,6 +12,7 @@ import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
 import { LONG_PAGE_HEADER_BYTES } from '../postgres/wal/wal-constants.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import type { BackupContext } from './backup-context.ts';
+import { canHandOverWal, handOverWal } from './hand-over-wal.ts';
 import type { ChangeSource } from './decide-ground.ts';
 import type { PageChanges } from './page-changes.ts';
 import { summarizedChanges } from './summarized-changes.ts';
@@ -33,7 +34,10 @@ export type ChangeQuestion = {
 
 const POLL_FIRST_MS = 50;
 const POLL_MAX_MS = 1000;
-/** A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full. */
+/**
+ * A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full, and so
+ * does a backup that takes segments from pg_wal itself, but at once.
+ */
 const SWITCH_AFTER_MS = 3000;
 /** A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. */
 const GAP_GRACE_MS = 5000;
@@ -70,9 +74,13 @@ async function archivedChanges(context: BackupContext, span: LsnSpan): Promise<C
     if (seen.kind === 'known' || seen.kind === 'unusable') return seen;
     if (seen.kind === 'gap' && waitedMs > GAP_GRACE_MS) return seen;
     if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, span.to, waitedMs);
-    if (seen.kind === 'waiting' && !isSwitched && waitedMs > SWITCH_AFTER_MS) {
-      isSwitched = true;
-      await switchSegmentOf(context);
+    if (seen.kind === 'waiting') {
+      if ((await handOverWal(context, { ...span, from: seen.from })) > 0) continue;
+      if (!isSwitched && (waitedMs > SWITCH_AFTER_MS || canHandOverWal(context))) {
+        isSwitched = true;
+        await switchSegmentOf(context);
+        continue;
+      }
     }
     progress.waitingForWal(span.to, seen.from);
     await sleep(pauseMs, signal);

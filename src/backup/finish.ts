@@ -5,10 +5,12 @@ import { formatLsn } from '../postgres/lsn.ts';
 import { backupKeys } from '../repository/layout.ts';
 import { storeManifest, type Manifest } from '../repository/manifest.ts';
 import { measurePack } from '../repository/pack-reader.ts';
-import type { BackupContext } from './backup-context.ts';
+import { warnOf, type BackupContext } from './backup-context.ts';
 import type { BackupOutcome } from './backup-options.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { requireStandardSegments } from './admit-server.ts';
+import { failingArchiver } from './failing-archiver.ts';
+import { handOverWal } from './hand-over-wal.ts';
 import { nameDamage } from './name-damage.ts';
 import { waitForBackupWal } from './wal-wait.ts';
 
@@ -28,8 +30,14 @@ export async function commitBackup(
     timeoutMs: options.walTimeoutMs,
     hint: options.walSupply.hint,
     onWaiting: (arrived) => progress.waitingForWal(copied.stopLsn, arrived),
+    bring: async (from) =>
+      handOverWal(context, { timeline: copied.stopTimeline, from, to: copied.stopLsn }),
     signal,
   });
+  if (options.walSupply.isArchiver && connected.sqlRefusal === null) {
+    const problem = await failingArchiver(connected.session);
+    if (problem !== null) warnOf(context)(problem);
+  }
   const manifest = await describeBackup(context, copied);
   await commit(context, manifest);
   return { id: copied.id, manifest };

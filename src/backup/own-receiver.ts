@@ -22,6 +22,7 @@ export type OwnReceiverOptions = {
 export function ownReceiver(options: OwnReceiverOptions): WalSupply {
   return {
     begin: async (incarnation, signal) => begin(options, incarnation, signal),
+    isArchiver: false,
     hint:
       `See that a receiver runs (walnut wal receive ${options.server}) and what it says; ` +
       `walnut wal status ${options.server} shows how far the WAL has come.`,

@@ -7,6 +7,8 @@ export type WalSupply = {
    * lease, or `archive_command` pushes), otherwise a running receiver that begins before the backup's start.
    */
   begin(incarnation: Incarnation, signal: AbortSignal): Promise<RunningSupply | null>;
+  /** Whether it is the server's archiver that brings WAL between backups. */
+  readonly isArchiver: boolean;
   /** What to do when WAL does not come: the hint of the error. */
   readonly hint: string;
 };

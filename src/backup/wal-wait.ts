@@ -18,6 +18,8 @@ export type WalWait = {
   /** What the person can do when WAL does not come. */
   readonly hint: string;
   readonly onWaiting: (arrivedLsn: Lsn | null) => void;
+  /** Brings WAL from this position on by itself, if it can; answers how many segments. */
+  readonly bring: (from: Lsn) => Promise<number>;
   readonly signal: AbortSignal;
 };
 
@@ -32,6 +34,7 @@ export async function waitForBackupWal(wait: WalWait): Promise<void> {
     if (arrived !== null && arrived >= wait.stopLsn) return;
     if (Date.now() > deadline) throw walDidNotCome(wait, arrived);
     wait.onWaiting(arrived);
+    if ((await wait.bring(arrived ?? wait.startLsn)) > 0) continue;
     await sleep(pauseMs, wait.signal);
     pauseMs = Math.min(pauseMs * 2, POLL_MAX_MS);
   }

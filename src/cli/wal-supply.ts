@@ -18,6 +18,7 @@ export function walSupplyOf(options: WalSupplyOptions): WalSupply {
   if (wal === 'archive') {
     return {
       begin: async () => null,
+      isArchiver: true,
       hint: `Look at archive_command of server ${name} and at its log: walnut wal push must succeed.`,
     };
   }

@@ -62,7 +62,11 @@ export function backupOptions(stage: DemoStage, walnutVersion: string): BackupOp
     rateBytesPerSecond: null,
     checkpointTimeoutMs: WAIT_MS,
     walTimeoutMs: WAIT_MS,
-    walSupply: { begin: async () => null, hint: 'The demo receives its WAL itself.' },
+    walSupply: {
+      begin: async () => null,
+      isArchiver: false,
+      hint: 'The demo receives its WAL itself.',
+    },
     walnutVersion,
   };
 }

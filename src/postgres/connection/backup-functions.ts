@@ -47,6 +47,15 @@ export async function createRestorePoint(session: Session, name: string): Promis
   return parseLsn(must(rows[0], 'a restore point answers one row').lsn);
 }
 
+/** How far the WAL of a primary is on its disk. */
+export async function flushedLsn(session: Session): Promise<Lsn> {
+  const rows = await session.query<{ lsn: string }>(
+    'SELECT pg_current_wal_flush_lsn()::text AS lsn',
+    { act: 'ask how far WAL is flushed' },
+  );
+  return parseLsn(must(rows[0], 'a position answers one row').lsn);
+}
+
 /** Ends the current WAL segment of a primary; answers the LSN where the old one ends. A fresh segment is left as it is. */
 export async function switchWal(session: Session): Promise<Lsn> {
   const rows = await session.query<{ lsn: string }>('SELECT pg_switch_wal()::text AS lsn', {

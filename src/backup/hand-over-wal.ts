@@ -1,0 +1,95 @@
+/**
+ * WAL of the backup, straight from the server's pg_wal: where Walnut reads the server's files anyway, a finished segment
+ * need not come through the archiver's queue and a start of `wal push`, or through a receiver's next turn. Whoever brings it
+ * as well finds it stored.
+ */
+import { join } from 'node:path';
+import { pushFile } from '../archive/push.ts';
+import { assert } from '../lib/assert.ts';
+import { messageOf } from '../lib/walnut-error.ts';
+import { flushedLsn } from '../postgres/connection/backup-functions.ts';
+import type { Lsn } from '../postgres/lsn.ts';
+import {
+  formatSegmentName,
+  segmentNumberAt,
+  segmentNumberBefore,
+  segmentStart,
+  type SegmentPosition,
+} from '../postgres/segment-name.ts';
+import type { TimelineId } from '../postgres/timeline-id.ts';
+import type { BackupContext } from './backup-context.ts';
+
+/** At a time: what is far behind is the archiver's, which takes several ahead. */
+const SEGMENTS_MAX = 8;
+/** Held in memory whole. */
+const SEGMENT_BYTES_MAX: number = 64 * 1024 * 1024;
+
+export type WalStretch = {
+  readonly timeline: TimelineId;
+  /** Where stored WAL ends. */
+  readonly from: Lsn;
+  /** Up to where it is needed. */
+  readonly to: Lsn;
+};
+
+/** Whether finished segments can be taken from the server's pg_wal. */
+export function canHandOverWal({ connected, source }: BackupContext): boolean {
+  // What a standby received is its own only up to where it was streamed, and old files are used again before.
+  const isPrimary = connected.isStandby === false;
+  return (
+    source.kind === 'local' &&
+    isPrimary &&
+    connected.incarnation.walSegmentBytes <= SEGMENT_BYTES_MAX
+  );
+}
+
+/**
+ * Stores the first segments of a stretch that the server has finished and still has; answers how many were new. That it
+ * cannot is said and is no error: WAL comes by its ordinary way too.
+ */
+export async function handOverWal(context: BackupContext, stretch: WalStretch): Promise<number> {
+  if (!canHandOverWal(context)) return 0;
+  const { connected, progress, signal } = context;
+  const { walSegmentBytes } = connected.incarnation;
+  let stored = 0;
+  try {
+    const flushed = await flushedLsn(connected.session);
+    const first = segmentNumberAt(stretch.from, walSegmentBytes);
+    const last = segmentNumberBefore(stretch.to, walSegmentBytes);
+    for (let number = first; number <= last && stored < SEGMENTS_MAX; number += 1n) {
+      signal.throwIfAborted();
+      // Only a segment that is flushed to its last byte will never be another one.
+      if (segmentStart(number + 1n, walSegmentBytes) > flushed) break;
+      if (await storeFinished(context, { timeline: stretch.timeline, number })) stored += 1;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    // Archived meanwhile, and gone or used again; or of a timeline that this one left.
+    if (!isMissing(error)) {
+      progress.note(`could not take WAL from the server's pg_wal: ${messageOf(error)}`);
+    }
+  }
+  return stored;
+}
+
+/** False when it was there already. */
+async function storeFinished(
+  { options, connected, source }: BackupContext,
+  position: SegmentPosition,
+): Promise<boolean> {
+  const { store, server, level } = options;
+  const { incarnation } = connected;
+  assert(
+    source.kind === 'local' && source.workerSource.kind === 'local',
+    'the server stands on this host',
+  );
+  const name = formatSegmentName(position, incarnation.walSegmentBytes);
+  const path = join(source.workerSource.dataDirectory, 'pg_wal', name);
+  const { outcome } = await pushFile({ store, server, incarnation, level }, path);
+  return outcome === 'stored';
+}
+
+function isMissing(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+}
