@@ -1,7 +1,7 @@
 import { must } from '../../src/lib/assert.ts';
-import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
 import {
   inTurn,
+  leave,
   measureCommand,
   measureRestore,
   newAttempt,
@@ -34,8 +34,7 @@ export const full: Scenario = async (bench) => {
           amountBytes: bytes,
           storedBytes: null,
         });
-        await cluster.archiveWith('/bin/true');
-        await removeFolder(attempt.folder);
+        await leave(attempt);
       }
     }
   }

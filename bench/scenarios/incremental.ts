@@ -2,24 +2,23 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { must } from '../../src/lib/assert.ts';
 import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
-import { sleep } from '../../src/lib/sleep.ts';
 import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
 import { changePages, appendRows } from '../change-pages.ts';
 import type { Attempt, Contender } from '../contenders/contender.ts';
 import { measure } from '../measure.ts';
 import {
   inTurn,
+  leave,
   measureCommand,
   measureRestore,
   newAttempt,
   storedBytes,
+  untilArchived,
   type Bench,
   type Scenario,
 } from './scenario.ts';
 
 const CHAIN_LENGTH = 10;
-const ARCHIVE_POLL_MS = 100;
-const ARCHIVED_MS_MAX = 120_000;
 
 type Entrant = { readonly contender: Contender; readonly attempt: Attempt };
 
@@ -66,8 +65,7 @@ export const incremental: Scenario = async (bench) => {
       }
     }
   } finally {
-    await bench.cluster.archiveWith('/bin/true');
-    for (const { attempt } of entrants) await removeFolder(attempt.folder);
+    for (const { attempt } of entrants) await leave(attempt);
   }
 };
 
@@ -131,7 +129,8 @@ async function withTurn<T>(bench: Bench, entrant: Entrant, act: () => Promise<T>
   const { cluster } = bench;
   const folder = pendingFolder(bench);
   await cluster.switchWal();
-  await untilArchived(bench);
+  // A segment that the archiver still has in hand would be missing between those that are handed over.
+  await untilArchived(cluster);
   if (contender.takeWal !== undefined) {
     for (const file of readdirSync(folder).toSorted()) {
       await measure({
@@ -151,19 +150,6 @@ async function withTurn<T>(bench: Bench, entrant: Entrant, act: () => Promise<T>
     return await act();
   } finally {
     await cluster.archiveWith(keep(bench));
-  }
-}
-
-/** A segment that the archiver still has in hand would be missing between those that are handed over. */
-async function untilArchived({ cluster }: Bench): Promise<void> {
-  const deadline = Date.now() + ARCHIVED_MS_MAX;
-  for (;;) {
-    const [row] = await cluster.query(
-      "SELECT count(*)::text AS waiting FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'",
-    );
-    if (row?.['waiting'] === '0') return;
-    if (Date.now() > deadline) throw new Error('the archiver does not come to an end');
-    await sleep(ARCHIVE_POLL_MS);
   }
 }
 

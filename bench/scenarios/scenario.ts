@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { sleep } from '../../src/lib/sleep.ts';
 import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
 import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
 import type { BenchCluster } from '../bench-cluster.ts';
@@ -8,6 +9,9 @@ import type { Attempt, Contender, PreparedCommand } from '../contenders/contende
 import { measure, type Measurement } from '../measure.ts';
 import type { BenchOptions } from '../options.ts';
 import type { Results } from '../result.ts';
+
+const ARCHIVE_POLL_MS = 100;
+const ARCHIVED_MS_MAX = 120_000;
 
 export type Bench = {
   readonly options: BenchOptions;
@@ -37,6 +41,29 @@ export async function newAttempt(
   const attempt = { cluster, folder, level, jobs: options.jobs };
   await contender.prepare(attempt);
   return attempt;
+}
+
+/**
+ * Removes a contender's folder when the archiver is done with it: one that fails for want of a repository tries again only
+ * after a minute, in the measured time of the next.
+ */
+export async function leave({ cluster, folder }: Attempt): Promise<void> {
+  await cluster.archiveWith('/bin/true');
+  await untilArchived(cluster);
+  await removeFolder(folder);
+}
+
+/** Waits until no finished segment waits to be archived. */
+export async function untilArchived(cluster: BenchCluster): Promise<void> {
+  const deadline = Date.now() + ARCHIVED_MS_MAX;
+  for (;;) {
+    const [row] = await cluster.query(
+      "SELECT count(*)::text AS waiting FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'",
+    );
+    if (row?.['waiting'] === '0') return;
+    if (Date.now() > deadline) throw new Error('the archiver does not come to an end');
+    await sleep(ARCHIVE_POLL_MS);
+  }
 }
 
 /** Runs one command from a settled cluster: nobody pays for what another left unwritten. */

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { must } from '../../src/lib/assert.ts';
-import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
-import { inTurn, measureCommand, newAttempt, storedBytes, type Scenario } from './scenario.ts';
+import {
+  inTurn,
+  leave,
+  measureCommand,
+  newAttempt,
+  storedBytes,
+  type Scenario,
+} from './scenario.ts';
 
 /** Relations made in one transaction: below what the lock table holds. */
 const BATCH = 2000;
@@ -40,8 +46,7 @@ export const smallRelations: Scenario = async (bench) => {
       for (const [what, extra] of Object.entries(contender.extras ?? {})) {
         await add(what, extra(attempt, join(cluster.workFolder, 'planned')));
       }
-      await cluster.archiveWith('/bin/true');
-      await removeFolder(attempt.folder);
+      await leave(attempt);
     }
   }
 };

@@ -9,7 +9,14 @@ import { removeFolder } from '../../src/sandbox/scratch-folder.ts';
 import type { BenchCluster } from '../bench-cluster.ts';
 import type { PreparedCommand } from '../contenders/contender.ts';
 import { measure, measureServer } from '../measure.ts';
-import { inTurn, measureCommand, newAttempt, type Bench, type Scenario } from './scenario.ts';
+import {
+  inTurn,
+  leave,
+  measureCommand,
+  newAttempt,
+  type Bench,
+  type Scenario,
+} from './scenario.ts';
 
 const SEGMENT_BYTES: number = 16 * 1024 * 1024;
 const RECEIVEWAL_SLOT = 'bench_receivewal';
@@ -44,8 +51,7 @@ export const walPush: Scenario = async (bench) => {
         amountBytes: bytes,
         storedBytes: null,
       });
-      await cluster.archiveWith('/bin/true');
-      await removeFolder(attempt.folder);
+      await leave(attempt);
     }
   }
 };
