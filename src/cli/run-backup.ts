@@ -9,7 +9,8 @@ import { showBackupProgress } from './backup-progress.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './context.ts';
 import { productVersion } from './product-version.ts';
-import { connectionSettingsOf, withRepository } from './server-access.ts';
+import { withRepository } from './repository-access.ts';
+import { connectionSettingsOf } from './server-access.ts';
 import { walSupplyOf } from './wal-supply.ts';
 
 export type BackupValues = {

@@ -11,7 +11,8 @@ import { openStore } from '../storage/open-store.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './context.ts';
 import { renderCheck } from './render/check.ts';
-import { connectionSettingsOf, storeDescriptionOf } from './server-access.ts';
+import { storeDescriptionOf } from './repository-access.ts';
+import { connectionSettingsOf } from './server-access.ts';
 
 /** A person waits: archive_command is called within a moment, or something is wrong. */
 const PROOF_TIMEOUT_MS_MAX = 60_000;

@@ -22,7 +22,8 @@ import {
 } from './init-configuration.ts';
 import { renderInit } from './render/init.ts';
 import { serverPlanOf } from './run-check.ts';
-import { connectionSettingsOf, storeDescriptionOf } from './server-access.ts';
+import { storeDescriptionOf } from './repository-access.ts';
+import { connectionSettingsOf } from './server-access.ts';
 
 export async function runInit(values: InitValues, context: CommandContext): Promise<CommandResult> {
   const existing = existingConfiguration(context);

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { PACKAGE_ROOT } from '../lib/package-root.ts';
 import { ERROR_CODES } from '../lib/walnut-error.ts';
 import { listenForSignals } from './interruption.ts';
 import { productVersion } from './product-version.ts';
@@ -6,8 +6,6 @@ import { createOutput, type Output, type OutputStreams } from './render/output.t
 import { runCommandLine } from './run-command-line.ts';
 
 const EXIT_SIGPIPE = 141;
-/** This file lies in `src/cli/` or `dist/cli/`. */
-const PACKAGE_ROOT = dirname(dirname(import.meta.dirname));
 
 /** Runs the command line of this process and ends the process with its exit code. */
 export async function runProcess(): Promise<void> {

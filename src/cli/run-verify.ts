@@ -9,7 +9,7 @@ import type { CommandResult } from './command.ts';
 import type { CommandContext } from './context.ts';
 import type { Output } from './render/output.ts';
 import { renderVerifyReport } from './render/verify.ts';
-import { storeDescriptionOf } from './server-access.ts';
+import { storeDescriptionOf } from './repository-access.ts';
 
 export type VerifyValues = {
   readonly backup: BackupId | undefined;

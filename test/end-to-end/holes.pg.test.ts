@@ -203,7 +203,7 @@ describe('WAL that is missing and commands that fail', () => {
     const FAULTS: Readonly<Record<string, () => Promise<Answer>>> = {
       'the program is gone': () => whileGone(join(installation, 'dist'), () => ask(wanted())),
       'one module is gone': () =>
-        whileGone(join(installation, 'dist/archive/fetch.js'), () => ask(wanted())),
+        whileGone(join(installation, 'dist/cli/wal-fetch.js'), () => ask(wanted())),
       'the dependencies are gone': () =>
         whileGone(join(installation, 'node_modules'), () => ask(wanted())),
       'bin/walnut is gone': () => whileGone(join(installation, 'bin/walnut'), () => ask(wanted())),

@@ -9,17 +9,11 @@ import { sleep } from '../../src/lib/sleep.ts';
 const MAIN = 'dist/cli/main.js';
 const LOCK_WAIT_MS = 120_000;
 const LOCK_POLL_MS = 100;
-const PRODUCT_INPUTS = [
-  'src',
-  'scripts/build.ts',
-  'tsconfig.json',
-  'tsconfig.build.json',
-  'package.json',
-];
+const PRODUCT_INPUTS = ['src', 'scripts/build.ts', 'tsconfig.json', 'package.json'];
 
 /**
- * Builds the product when `dist/` is missing or older than what it is made from. When the compiler complains but still
- * writes its output, the complaint is printed and the tests run on that: `npm run check` is where types are proven.
+ * Builds the product when `dist/` is missing or older than what it is made from. When a later step fails but the program
+ * is there, the complaint is printed and the tests run on that. `npm run check` is where types are proven.
  * Answers why there is nothing to run, when so; tests of single modules go on.
  */
 export async function buildIfOlder(root: string): Promise<string | undefined> {

@@ -3,7 +3,7 @@ import { ERROR_CODES } from '../../lib/walnut-error.ts';
 import type { CompactOutcome } from '../../maintenance/compact.ts';
 import type { PackPlan } from '../../maintenance/compaction-plan.ts';
 import { defineCommand, flag, option, optionalArgument, type Command } from '../command.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import { parsePercent } from '../values.ts';
 
 /** Below this share of live content the space won is worth the reading and writing. */

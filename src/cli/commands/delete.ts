@@ -1,5 +1,5 @@
 import { argument, defineCommand, flag, variadicArgument, type Command } from '../command.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import { parseBackupId } from '../values.ts';
 
 export const deleteCommand: Command = defineCommand({

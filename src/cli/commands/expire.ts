@@ -1,5 +1,5 @@
 import { defineCommand, flag, optionalArgument, type Command } from '../command.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 
 export const expireCommand: Command = defineCommand({
   name: 'expire',

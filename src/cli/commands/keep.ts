@@ -5,7 +5,7 @@ import { postgresTimeToDate } from '../../postgres/wal/postgres-time.ts';
 import { argument, defineCommand, flag, option, type Command } from '../command.ts';
 import { parseTime } from '../parse-time.ts';
 import { renderTime } from '../render/units.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import { parseBackupId } from '../values.ts';
 
 export const keepCommand: Command = defineCommand({

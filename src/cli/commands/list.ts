@@ -21,7 +21,7 @@ export const listCommand: Command = defineCommand({
     const { listServerContents } = await import('../list-server.ts');
     const { listedServerOf } = await import('../list-documents.ts');
     const { renderList } = await import('../render/list.ts');
-    const { withRepository } = await import('../server-access.ts');
+    const { withRepository } = await import('../repository-access.ts');
     const contents = [];
     for (const { repository, name } of servers) {
       contents.push(

@@ -19,7 +19,7 @@ import { renderRestored, renderRestorePlan } from '../render/restore.ts';
 import { restoreDocumentOf, restorePlanDocumentOf } from '../restore-documents.ts';
 import { targetChoice } from '../restore-options.ts';
 import { restoreRequest } from '../restore-request.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import {
   parseBackupId,
   parseJobs,

@@ -25,7 +25,7 @@ export const showCommand: Command = defineCommand({
     const { readShownBackup } = await import('../list-server.ts');
     const { showDocumentOf } = await import('../list-documents.ts');
     const { renderShow } = await import('../render/show.ts');
-    const { withRepository } = await import('../server-access.ts');
+    const { withRepository } = await import('../repository-access.ts');
     const shown = await withRepository(server.repository, (store) =>
       readShownBackup(store, { name: server.name, wanted, now: context.now() }),
     );

@@ -2,7 +2,7 @@ import type { WalFetchDocument } from '../../api/wal-contract.ts';
 import { WalnutError } from '../../lib/walnut-error.ts';
 import type { TimelineId } from '../../postgres/timeline-id.ts';
 import { argument, defineCommand, option, type Command } from '../command.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import {
   parseIncarnation,
   parseSegment,

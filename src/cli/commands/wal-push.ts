@@ -2,7 +2,7 @@ import type { WalPushDocument } from '../../api/wal-contract.ts';
 import type { PushRequest } from '../../archive/push.ts';
 import { argument, defineCommand, option, type Command } from '../command.ts';
 import type { CommandContext } from '../context.ts';
-import { withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
 import { parseIncarnation, parsePath } from '../values.ts';
 
 export const walPushCommand: Command = defineCommand({

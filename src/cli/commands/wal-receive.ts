@@ -2,7 +2,8 @@ import { defineCommand, optionalArgument, type Command } from '../command.ts';
 import { receiveEventOf } from '../receive-events.ts';
 import { receiverOptionsOf } from '../receiver-options.ts';
 import { renderReceiveEvent } from '../render/events.ts';
-import { connectionSettingsOf, withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
+import { connectionSettingsOf } from '../server-access.ts';
 
 export const walReceiveCommand: Command = defineCommand({
   name: 'wal receive',

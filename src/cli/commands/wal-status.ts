@@ -1,6 +1,7 @@
 import type { WalServerStatus } from '../../api/wal-contract.ts';
 import { renderWalStatus } from '../render/wal-status.ts';
-import { connectionSettingsOf, withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
+import { connectionSettingsOf } from '../server-access.ts';
 import { walServerStatusOf } from '../wal-documents.ts';
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
 

@@ -2,7 +2,8 @@ import type { WalSwitchDocument } from '../../api/wal-contract.ts';
 import { ERROR_CODES } from '../../lib/walnut-error.ts';
 import { formatLsn } from '../../postgres/lsn.ts';
 import { renderDuration } from '../render/units.ts';
-import { connectionSettingsOf, withRepository } from '../server-access.ts';
+import { withRepository } from '../repository-access.ts';
+import { connectionSettingsOf } from '../server-access.ts';
 import { defineCommand, optionalArgument, type Command } from '../command.ts';
 
 export const walSwitchCommand: Command = defineCommand({

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-
+import { join } from 'node:path';
 import { assert } from '../../lib/assert.ts';
+import { PACKAGE_ROOT } from '../../lib/package-root.ts';
 import { PAGE_BYTES, pageProblem } from './data-page.ts';
 import { xxh64 } from './page-hash.ts';
 
@@ -55,7 +56,7 @@ type ScannerExports = {
 
 const { WebAssembly: WASM } = globalThis as unknown as { readonly WebAssembly: WasmEngine };
 const WASM_PAGE_BYTES = 65_536;
-const WASM_URL = new URL('../../../build/page-scanner.wasm', import.meta.url);
+const WASM_PATH = join(PACKAGE_ROOT, 'build/page-scanner.wasm');
 
 /**
  * Hashes and checks runs of pages in one pass over its own memory, into which files are read directly:
@@ -119,7 +120,7 @@ async function loadModule(): Promise<WasmModule | null> {
 async function compileModule(): Promise<WasmModule | null> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(WASM_URL);
+    bytes = await readFile(WASM_PATH);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
