@@ -10,7 +10,8 @@
  *
  * A file's identity is device, inode, size, mtime and ctime, as `stat -L -c '%d:%i:%s:%.9Y:%.9Z'` of GNU prints them. A
  * cluster made anew, a copy, a segment recycled under another name or written again has another one. A marker is written
- * after its file is durable and answers once; losing one costs a push that finds its file stored, so none is synced.
+ * after its file is durable and answers once: then the shim empties it, and the next start removes it. Losing one costs a
+ * push that finds its file stored, so none is synced.
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';

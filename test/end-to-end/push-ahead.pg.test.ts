@@ -62,8 +62,13 @@ async function statusNames(suffix: string): Promise<string[]> {
     .toSorted();
 }
 
+/** Those that did not answer yet. */
 async function markers(): Promise<string[]> {
-  return (await readdir(join(directory, TEST_SERVER)).catch(() => [])).toSorted();
+  const names = await readdir(join(directory, TEST_SERVER)).catch(() => []);
+  const sizes = await Promise.all(
+    names.map(async (name) => (await stat(join(directory, TEST_SERVER, name))).size),
+  );
+  return names.filter((_, index) => (sizes[index] ?? 0) > 0).toSorted();
 }
 
 /** Those of the segments that the repository does not hold. */
