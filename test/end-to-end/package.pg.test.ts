@@ -62,6 +62,7 @@ describe('the package', () => {
     expect(paths).toEqual(
       expect.arrayContaining([
         'dist/cli/main.js',
+        'dist/licenses.txt',
         'build/page-scanner.wasm',
         ...documents.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
       ]),
