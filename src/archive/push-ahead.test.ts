@@ -16,7 +16,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { readWalInventory } from '../catalog/wal-inventory.ts';
 import { expectedWal, fixtureSegment } from '../../test/fixtures/wal/load.ts';
 import { makeFixtureArchive, type FixtureArchive } from '../../test/support/stored-wal.ts';
-import { pushAhead, type AheadOutcome, type AheadRequest } from './push-ahead.ts';
+import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
+import { prepareAhead, type AheadOutcome, type AheadRequest } from './push-ahead.ts';
 
 const MAJOR = 18;
 const NAMES = expectedWal(MAJOR).segments.filter((name) => name.startsWith('00000001'));
@@ -37,18 +38,24 @@ function wait(name: string, content: Uint8Array = fixtureSegment(MAJOR, name)): 
   writeFileSync(join(folder, 'pg_wal/archive_status', `${name}.ready`), '');
 }
 
-function push(more: Partial<AheadRequest> = {}): Promise<AheadOutcome> {
-  return pushAhead({
+async function push(more: Partial<AheadRequest> = {}): Promise<AheadOutcome> {
+  const ahead = await prepareAhead({
     store: archive.store,
     server: 'shop',
     path: join(folder, 'pg_wal', FIRST),
     level: 1,
     directory: join(folder, 'ahead'),
     configuration: '1:2:3:4.000000005:6.000000007',
+    jobs: 1,
     signal: new AbortController().signal,
     clockMs: () => 0,
     ...more,
   });
+  try {
+    return await ahead.push();
+  } finally {
+    await ahead.close();
+  }
 }
 
 function marks(): string[] {
@@ -202,5 +209,50 @@ describe('push ahead', () => {
     expect((await push({ clockMs: () => (nowMs += 9000) })).files).toEqual([SECOND]);
     expect((await push({ signal: AbortSignal.abort() })).files).toEqual([]);
     expect(existsSync(join(folder, 'ahead/shop', THIRD))).toBe(false);
+  });
+});
+
+describe('push ahead in threads', () => {
+  /** Counts what this thread stores itself; the others open the folder anew. */
+  let storedHere: string[];
+  beforeEach(async () => {
+    mkdirSync(join(folder, 'repository'));
+    const store = await openFilesystemStore({
+      kind: 'filesystem',
+      path: join(folder, 'repository'),
+    });
+    archive = await makeFixtureArchive(MAJOR, store);
+    storedHere = [];
+    const put = store.put.bind(store);
+    vi.spyOn(store, 'put').mockImplementation(async (key, content) => {
+      storedHere.push(key);
+      await put(key, content);
+    });
+  });
+
+  test('every file that waits is stored and marked, some of them by another thread', async () => {
+    const names = NAMES.slice(1);
+    for (const name of names) wait(name);
+    const { files, problem } = await push({ jobs: 2 });
+    expect(problem).toBeNull();
+    expect(files.toSorted()).toEqual(names);
+    expect(marks()).toEqual(names);
+    for (const name of names) expect(await isStored(name)).toBe(true);
+    expect(storedHere.length).toBeLessThan(names.length);
+  });
+
+  test('few files are stored without a thread', async () => {
+    for (const name of [SECOND, THIRD]) wait(name);
+    expect((await push({ jobs: 2 })).files.toSorted()).toEqual([SECOND, THIRD]);
+    expect(storedHere).toHaveLength(2);
+  });
+
+  test('what a thread refuses is told with its code, and is not marked', async () => {
+    const names = NAMES.slice(1);
+    for (const name of names) wait(name, Buffer.alloc(1024 * 1024));
+    const { files, problem } = await push({ jobs: 2 });
+    expect(files).toEqual([]);
+    expect(problem).toMatchObject({ code: 'object-damaged' });
+    expect(marks()).toEqual([]);
   });
 });

@@ -14,18 +14,25 @@ import {
 } from './ahead-marker.ts';
 import { chooseAhead, isPushedAhead } from './choose-ahead.ts';
 import { findIncarnation } from './incarnation.ts';
-import { pushFile, type PushRequest } from './push.ts';
+import { newPushScratch, pushFile, type PushRequest, type PushScratch } from './push.ts';
+import { PushThread } from './push-thread.ts';
 import type { WalDestination } from './store-segment.ts';
 
 /** A server that stops waits for its archive_command; after this long no further file is begun. */
 const AHEAD_MS_MAX = 10_000;
 /** While one file waits for the disk, the next is read and compressed; a third finds both busy. */
-const LANES = 2;
+const LANES_PER_THREAD = 2;
+/** To start a thread costs as much as to store a file or two. */
+const FILES_PER_THREAD_MIN = 3;
+/** Of segments in the hands of one thread; each takes as much again for its stored form. Larger ones go one by one. */
+const BYTES_PER_THREAD_MAX: number = 64 * 1024 * 1024;
 
 export type AheadRequest = PushRequest & {
   /** The folder of the markers. */
   readonly directory: string;
   readonly configuration: MarkerBinding['configuration'];
+  /** How many threads store files, this one included. */
+  readonly jobs: number;
   readonly signal: AbortSignal;
   /** Milliseconds of a clock that does not jump. */
   readonly clockMs: () => number;
@@ -38,27 +45,42 @@ export type AheadOutcome = {
   readonly problem: WalnutError | null;
 };
 
-/** To be called when the file asked for is durable; never throws, because that one must not fail for the sake of others. */
-export async function pushAhead(request: AheadRequest): Promise<AheadOutcome> {
-  const files: string[] = [];
+export type Ahead = {
+  /** To be called when the file asked for is durable; never throws, because that one must not fail for the sake of others. */
+  push(): Promise<AheadOutcome>;
+  /** To be called in the end, also when nothing was pushed. */
+  close(): Promise<void>;
+};
+
+/**
+ * Looks what waits, and starts the threads for it: they begin while the file asked for is being stored. Never throws:
+ * what goes wrong is the outcome of `push`.
+ */
+export async function prepareAhead(request: AheadRequest): Promise<Ahead> {
   try {
-    await storeAhead(request, files);
-    return { files, problem: null };
+    const plan = await planAhead(request);
+    const threads = startThreads(request, plan);
+    return {
+      push: async () => pushPlanned(request, plan, threads),
+      close: async () => void (await Promise.all(threads.map(async (thread) => thread.close()))),
+    };
   } catch (error) {
-    const problem = new WalnutError(
-      hasCode(error, 'wal-conflict', 'object-damaged', 'foreign-system') ? error.code : 'failed',
-      `push ahead of ${basename(request.path)}: ${messageOf(error)}`,
-      { cause: error, ...(error instanceof WalnutError ? { hint: error.hint } : {}) },
-    );
-    return { files, problem };
+    const outcome = { files: [], problem: problemOf(request, error) };
+    return { push: async () => outcome, close: async () => {} };
   }
 }
 
-async function storeAhead(request: AheadRequest, files: string[]): Promise<void> {
-  const { store, server, level, signal, clockMs } = request;
+type Plan = {
+  readonly destination: WalDestination;
+  readonly markers: AheadMarkers;
+  /** In the order in which they will be asked for. */
+  readonly paths: readonly string[];
+};
+
+async function planAhead(request: AheadRequest): Promise<Plan> {
+  const { store, server, level } = request;
   const walFolder = dirname(request.path);
   const incarnation = await findIncarnation(store, server, request.incarnation);
-  const destination: WalDestination = { store, server, incarnation, level };
   const markers = await AheadMarkers.open(request.directory, server);
   const chosen = chooseAhead(await readdir(join(walFolder, 'archive_status')), {
     asked: basename(request.path),
@@ -66,41 +88,86 @@ async function storeAhead(request: AheadRequest, files: string[]): Promise<void>
   });
   const marked = await removeStale(request, markers, chosen);
   const unmarked = chosen.filter((file) => !marked.has(file));
-  const waiting = unmarked.values();
-  const endMs = clockMs() + AHEAD_MS_MAX;
+  const destination = { store, server, incarnation, level };
+  return { destination, markers, paths: unmarked.map((file) => join(walFolder, file)) };
+}
+
+function startThreads({ jobs }: AheadRequest, { destination, paths }: Plan): PushThread[] {
+  const threads = Math.min(jobs - 1, Math.floor(paths.length / FILES_PER_THREAD_MIN));
+  if (destination.incarnation.walSegmentBytes > BYTES_PER_THREAD_MAX) return [];
+  return Array.from({ length: Math.max(threads, 0) }, () => new PushThread(destination));
+}
+
+async function pushPlanned(
+  request: AheadRequest,
+  { destination, markers, paths }: Plan,
+  threads: readonly PushThread[],
+): Promise<AheadOutcome> {
+  const { signal, clockMs } = request;
+  const files: string[] = [];
   const failures: unknown[] = [];
-  const lane = async (): Promise<void> => {
-    const scratch = Buffer.allocUnsafeSlow(incarnation.walSegmentBytes + 1);
-    for (const file of waiting) {
+  const waiting = paths.values();
+  const endMs = clockMs() + AHEAD_MS_MAX;
+  const lane = async (push: Push): Promise<void> => {
+    for (const path of waiting) {
       if (failures.length > 0 || signal.aborted || clockMs() > endMs) return;
-      const path = join(walFolder, file);
       try {
-        if (await storeMarked(request, { destination, markers, path, scratch })) files.push(file);
+        if (await storeMarked(request, { markers, path, push })) files.push(basename(path));
       } catch (error) {
         failures.push(error);
       }
     }
   };
+  const pushes = [
+    ...threads.map((thread) => async (path: string) => thread.push(path)),
+    ownPush(destination),
+  ];
+  const { walSegmentBytes } = destination.incarnation;
+  const lanesPerThread =
+    walSegmentBytes * LANES_PER_THREAD > BYTES_PER_THREAD_MAX ? 1 : LANES_PER_THREAD;
+  const lanes = Array.from({ length: lanesPerThread }, () => pushes.map(lane));
   // Every lane is waited for: the repository must not be closed under one that still writes.
-  await Promise.all(Array.from({ length: Math.min(LANES, unmarked.length) }, lane));
-  if (failures.length > 0) throw failures[0];
+  await Promise.all(lanes.flat());
+  return { files, problem: failures.length > 0 ? problemOf(request, failures[0]) : null };
 }
 
-type Ahead = {
-  readonly destination: WalDestination;
+function problemOf({ path }: AheadRequest, error: unknown): WalnutError {
+  return new WalnutError(
+    hasCode(error, 'wal-conflict', 'object-damaged', 'foreign-system') ? error.code : 'failed',
+    `push ahead of ${basename(path)}: ${messageOf(error)}`,
+    { cause: error, ...(error instanceof WalnutError ? { hint: error.hint } : {}) },
+  );
+}
+
+/** Stores one file durably, or throws. */
+type Push = (path: string) => Promise<unknown>;
+
+function ownPush(destination: WalDestination): Push {
+  const unused: PushScratch[] = [];
+  return async (path) => {
+    const scratch = unused.pop() ?? newPushScratch(destination.incarnation);
+    try {
+      return await pushFile(destination, path, scratch);
+    } finally {
+      unused.push(scratch);
+    }
+  };
+}
+
+type MarkedPush = {
   readonly markers: AheadMarkers;
   readonly path: string;
-  readonly scratch: Buffer;
+  readonly push: Push;
 };
 
 /** False when the file went away or changed meanwhile: then it is not the one that will be asked for. */
 async function storeMarked(
   request: AheadRequest,
-  { destination, markers, path, scratch }: Ahead,
+  { markers, path, push }: MarkedPush,
 ): Promise<boolean> {
   const before = await identityOf(path);
   if (before === null) return false;
-  await pushFile(destination, path, scratch);
+  await push(path);
   // Only now: the marker says that the file, as it still is, is durable.
   if ((await identityOf(path)) !== before) return false;
   await markers.write(basename(path), renderMarker(request, before));

@@ -2,6 +2,7 @@
  * `archive_command`: stores one file of `pg_wal`. When it resolves, the file is durable; storing the same content again
  * is no error, other content under the same name is one, and nothing is ever overwritten.
  */
+import { alignedBuffer } from '../lib/aligned-buffer.ts';
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { walIdentity } from '../catalog/segment-content.ts';
@@ -16,14 +17,22 @@ import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import { describeSegment, type SegmentFacts } from '../postgres/wal/segment-facts.ts';
 import { walStopError } from '../postgres/wal/wal-stop.ts';
 import { walKeys, type IncarnationName } from '../repository/layout.ts';
-import { nameOfIncarnation } from '../repository/repository.ts';
+import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
 import { readWalObject, storeWalObject } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { findIncarnation } from './incarnation.ts';
-import { explainForeign, placeOf, storeSegment, type WalDestination } from './store-segment.ts';
+import {
+  explainForeign,
+  placeOf,
+  storeSegment,
+  type NamedSegment,
+  type WalDestination,
+} from './store-segment.ts';
 
 /** History files are a line per promotion; a `.backup` file has ten lines. */
 const TEXT_FILE_BYTES_MAX = 4 * 1024 * 1024;
+/** What facts, changes and headers of blocks add to all but the most unusual segments. */
+const OBJECT_OVERHEAD_BYTES: number = 1024 * 1024;
 
 export type PushRequest = {
   readonly store: ObjectStore;
@@ -47,14 +56,22 @@ export async function pushWalFile(request: PushRequest): Promise<PushOutcome> {
   return pushFile({ store, server, incarnation, level }, path);
 }
 
-/**
- * As {@link pushWalFile}, for who pushes several files to one place: `scratch`, a byte larger than a segment, saves a new
- * buffer, and the garbage collector its work, for each of them.
- */
+/** Memory for one file after the other: it saves new memory, and the garbage collector its work, for each of them. */
+export type PushScratch = { readonly file: Buffer; readonly object: Uint8Array };
+
+export function newPushScratch({ walSegmentBytes }: Incarnation): PushScratch {
+  return {
+    // One byte more shows a file that is too long.
+    file: Buffer.allocUnsafeSlow(walSegmentBytes + 1),
+    object: alignedBuffer(walSegmentBytes + OBJECT_OVERHEAD_BYTES),
+  };
+}
+
+/** As {@link pushWalFile}, for who pushes several files to one place. */
 export async function pushFile(
   destination: WalDestination,
   path: string,
-  scratch?: Buffer,
+  scratch?: PushScratch,
 ): Promise<PushOutcome> {
   const file = basename(path);
   const plainName = file.replace(/\.partial$/, '');
@@ -66,10 +83,10 @@ export async function pushFile(
       hint: 'Use archive_command = \'walnut wal push SERVER "%p"\'.',
     });
   }
-  const bytes = await readSegmentFile(destination, path, scratch);
+  const bytes = await readSegmentFile(destination, path, scratch?.file);
   const outcome =
     plainName === file
-      ? await pushSegment(destination, { name: file, bytes })
+      ? await pushSegment(destination, { name: file, bytes, into: scratch?.object })
       : await pushPartial(destination, { name: plainName, bytes });
   return { file, outcome: outcome === 'stored' ? 'stored' : 'existed', bytes: bytes.length };
 }
@@ -95,7 +112,7 @@ type NamedBytes = { readonly name: string; readonly bytes: Buffer };
 
 async function pushSegment(
   destination: WalDestination,
-  segment: NamedBytes,
+  segment: NamedSegment,
 ): Promise<'stored' | 'present'> {
   const outcome = await storeSegment(destination, segment);
   const { store, server, incarnation } = destination;

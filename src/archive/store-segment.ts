@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import { walIdentity } from '../catalog/segment-content.ts';
+import { Turns } from '../lib/turns.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
 import { encodeChangeSpan } from '../postgres/wal/change-span-codec.ts';
@@ -6,7 +8,12 @@ import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import { SegmentDescriber, segmentProblem } from '../postgres/wal/segment-facts.ts';
 import { walKeys, type WalPlace } from '../repository/layout.ts';
 import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
-import { storeWalObject } from '../repository/wal-object.ts';
+import {
+  putSealedWal,
+  sealWalObject,
+  type NewWalObject,
+  type SealedWalObject,
+} from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** Where WAL of one server goes. */
@@ -22,7 +29,19 @@ export type NamedSegment = {
   /** 24 hexadecimal digits. */
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** Memory that saves new memory for the stored form. */
+  readonly into?: Uint8Array | undefined;
 };
+
+/** How much is walked before the thread does what else waits; whole pages. */
+const STEP_BYTES: number = 1024 * 1024;
+
+/**
+ * Of several segments that a thread stores, one is walked and compressed while the others wait for the disk. Without
+ * turns all of them would come to the disk at the same time, and without pauses they could not go on there.
+ */
+const turns = new Turns();
+const pause = async (): Promise<void> => setImmediate();
 
 /**
  * Checks a whole segment (pages, system, size, checksums and links of all records) and stores it durably with its facts
@@ -31,22 +50,35 @@ export type NamedSegment = {
  */
 export async function storeSegment(
   destination: WalDestination,
-  { name, bytes }: NamedSegment,
+  segment: NamedSegment,
 ): Promise<'stored' | 'present'> {
+  const sealed = await turns.take(async () => describeAndSeal(destination, segment));
+  return putSealedWal(destination.store, sealed);
+}
+
+async function describeAndSeal(
+  destination: WalDestination,
+  { name, bytes, into }: NamedSegment,
+): Promise<SealedWalObject> {
   const describer = new SegmentDescriber({ name, ...walIdentity(destination.incarnation) });
-  describer.feed(bytes);
+  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+    describer.feed(bytes.subarray(at, at + STEP_BYTES));
+    await pause();
+  }
   const facts = describer.finish();
   const problem = segmentProblem(facts);
   if (problem !== undefined) throw explainForeign(problem, destination);
   const changes = describer.changes();
-  return storeWalObject(destination.store, {
+  const object: NewWalObject = {
     key: walKeys.segment(placeOf(destination, name), name),
     kind: 'wal-segment',
     plain: bytes,
     facts: encodeSegmentFacts(facts),
     changes: changes && encodeChangeSpan(changes),
     level: destination.level,
-  });
+    into,
+  };
+  return sealWalObject(object, pause);
 }
 
 export function placeOf({ server, incarnation }: WalDestination, segment: string): WalPlace {

@@ -196,7 +196,7 @@ export const SERVER_OPTIONS: OptionTable<ServerValues> = {
     form: 'integer',
     value: 'N',
     default: 2,
-    help: 'How many workers back up, restore and verify at once; each uses one core and about 100 MB.',
+    help: 'How many workers back up, restore, verify and push WAL ahead at once; each uses one core and about 100 MB.',
   },
   level: {
     schema: wholeNumber(1, ZSTD_LEVEL_MAX),

@@ -31,6 +31,8 @@ export type NewSealedObject = {
   /** More of them, for which the first part need not be opened; only with an annex. */
   readonly secondAnnex?: Uint8Array;
   readonly level: number;
+  /** Memory for the stored form, the caller's again when it is stored; new memory is taken where this is too short. */
+  readonly into?: Uint8Array | undefined;
 };
 
 export type SealedObject = {
@@ -40,6 +42,27 @@ export type SealedObject = {
 
 /** The stored form of an object. */
 export function sealObject(object: NewSealedObject): Buffer {
+  const steps = sealSteps(object);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** As {@link sealObject}, with a pause after each block, in which the thread can do what else waits. */
+export async function sealObjectWithPauses(
+  object: NewSealedObject,
+  pause: () => Promise<void>,
+): Promise<Buffer> {
+  const steps = sealSteps(object);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await pause();
+  }
+}
+
+function* sealSteps(object: NewSealedObject): Generator<undefined, Buffer> {
   const annex = sealAnnexes(object);
   const header = encodeObjectHeader({
     kind: object.kind,
@@ -49,11 +72,10 @@ export function sealObject(object: NewSealedObject): Buffer {
     annexBytes: annex.length,
   });
   const start = header.length + annex.length;
-  // Memory for the largest result is asked for and not touched; joining blocks would touch all of it twice.
-  const stored = Buffer.allocUnsafeSlow(start + blockBytesMax(object.plain.length));
+  const stored = memoryFor(start + blockBytesMax(object.plain.length), object.into);
   stored.set(header);
   stored.set(annex, header.length);
-  return stored.subarray(0, writeBlocks(object, stored, start));
+  return stored.subarray(0, yield* writeBlocks(object, stored, start));
 }
 
 /**
@@ -101,14 +123,22 @@ export async function putSealed(
   key: string,
   object: NewSealedObject,
 ): Promise<'stored' | 'present'> {
+  return putAsSealed(store, key, { plain: object.plain, stored: sealObject(object) });
+}
+
+/** As {@link putSealed}, for who has sealed the object. */
+export async function putAsSealed(
+  store: ObjectStore,
+  key: string,
+  { plain, stored }: { readonly plain: Uint8Array; readonly stored: Uint8Array },
+): Promise<'stored' | 'present'> {
   try {
-    await store.put(key, sealObject(object));
+    await store.put(key, stored);
     return 'stored';
   } catch (error) {
     if (!hasCode(error, 'object-exists')) throw error;
     const present = await readHeader(store, key);
-    const same =
-      present.plainBytes === object.plain.length && blake3(object.plain).equals(present.plainHash);
+    const same = present.plainBytes === plain.length && blake3(plain).equals(present.plainHash);
     if (!same) throw error;
     return 'present';
   }
@@ -120,13 +150,23 @@ export async function readHeader(store: ObjectStore, key: string): Promise<Objec
   return decodeObjectHeader(bytes.subarray(0, length), key);
 }
 
+/** Memory for the largest result is asked for and not touched; joining blocks would touch all of it twice. */
+function memoryFor(bytes: number, given: Uint8Array | undefined): Buffer {
+  if (given === undefined || given.length < bytes) return Buffer.allocUnsafeSlow(bytes);
+  return Buffer.from(given.buffer, given.byteOffset, bytes);
+}
+
 /** What the blocks of so many plain bytes take when none of them can be compressed. */
 function blockBytesMax(plainBytes: number): number {
   return plainBytes + BLOCK_HEADER_BYTES * Math.ceil(plainBytes / BLOCK_BYTES);
 }
 
-/** Writes the blocks to `stored` from `begin` on; answers where they end. */
-function writeBlocks({ plain, level }: NewSealedObject, stored: Buffer, begin: number): number {
+/** Writes the blocks to `stored` from `begin` on, one a step; answers where they end. */
+function* writeBlocks(
+  { plain, level }: NewSealedObject,
+  stored: Buffer,
+  begin: number,
+): Generator<undefined, number> {
   let end = begin;
   for (let at = 0; at < plain.length; at += BLOCK_BYTES) {
     const block = plain.subarray(at, Math.min(at + BLOCK_BYTES, plain.length));
@@ -137,6 +177,7 @@ function writeBlocks({ plain, level }: NewSealedObject, stored: Buffer, begin: n
     stored.writeUInt32LE(crc32c(content), end + 8);
     stored.set(content, end + BLOCK_HEADER_BYTES);
     end += BLOCK_HEADER_BYTES + content.length;
+    yield;
   }
   return end;
 }

@@ -6,7 +6,16 @@
 import { WalnutError, hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { decodeObjectHeader, type ObjectHeader } from './object-header.ts';
-import { annexEnd, openAnnex, openObject, openSecondAnnex, putSealed } from './sealed-object.ts';
+import {
+  annexEnd,
+  openAnnex,
+  openObject,
+  openSecondAnnex,
+  putAsSealed,
+  sealObject,
+  sealObjectWithPauses,
+  type NewSealedObject,
+} from './sealed-object.ts';
 
 /** Largest WAL object read back: a segment of 1 GB that did not compress, with its annex. */
 const WAL_OBJECT_BYTES_MAX: number = 1024 * 1024 * 1024 + 64 * 1024 * 1024;
@@ -29,6 +38,8 @@ export type NewWalObject = {
   /** Encoded changes of a finished segment (`postgres/wal/change-span.ts`). */
   readonly changes?: Uint8Array | undefined;
   readonly level: number;
+  /** Memory for the stored form, the caller's again when it is stored. */
+  readonly into?: Uint8Array | undefined;
 };
 
 /**
@@ -39,28 +50,65 @@ export async function storeWalObject(
   store: ObjectStore,
   object: NewWalObject,
 ): Promise<'stored' | 'present'> {
+  const { key, plain } = object;
+  return putSealedWal(store, { key, plain, stored: sealObject(toSealedObject(object)) });
+}
+
+/** What {@link storeWalObject} stores, ready to be stored. */
+export type SealedWalObject = {
+  readonly key: string;
+  readonly plain: Uint8Array;
+  readonly stored: Uint8Array;
+};
+
+/** The first half of {@link storeWalObject}, with pauses in which the thread can do what else waits. */
+export async function sealWalObject(
+  object: NewWalObject,
+  pause: () => Promise<void>,
+): Promise<SealedWalObject> {
+  const { key, plain } = object;
+  return { key, plain, stored: await sealObjectWithPauses(toSealedObject(object), pause) };
+}
+
+/** The second half of {@link storeWalObject}. */
+export async function putSealedWal(
+  store: ObjectStore,
+  { key, plain, stored }: SealedWalObject,
+): Promise<'stored' | 'present'> {
   try {
-    return await putSealed(store, object.key, {
-      kind: object.kind,
-      plain: object.plain,
-      level: object.level,
-      ...(object.facts === undefined ? {} : { annex: object.facts }),
-      ...(object.changes === undefined ? {} : { secondAnnex: object.changes }),
-    });
+    return await putAsSealed(store, key, { plain, stored });
   } catch (error) {
     if (!hasCode(error, 'object-exists')) throw error;
     throw new WalnutError(
       'wal-conflict',
-      `store ${object.key}: it is stored already, with other content`,
+      `store ${key}: it is stored already, with other content`,
       {
         hint:
           'Two servers seem to write one WAL history: a restored copy that archives under the same name, or two promoted ' +
           'standbys. Stop the one that is wrong; nothing was overwritten.',
         cause: error,
-        details: { key: object.key },
+        details: { key },
       },
     );
   }
+}
+
+function toSealedObject({
+  kind,
+  plain,
+  level,
+  into,
+  facts,
+  changes,
+}: NewWalObject): NewSealedObject {
+  return {
+    kind,
+    plain,
+    level,
+    into,
+    ...(facts === undefined ? {} : { annex: facts }),
+    ...(changes === undefined ? {} : { secondAnnex: changes }),
+  };
 }
 
 /** The whole plain content, hash checked. Throws `object-missing` or `object-damaged`. */

@@ -13,7 +13,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A repository in memory that knows the server whose WAL the fixtures hold. */
+/** A repository that knows the server whose WAL the fixtures hold. */
 export type FixtureArchive = {
   readonly store: ObjectStore;
   readonly scope: WalScope;
@@ -23,8 +23,11 @@ export type FixtureArchive = {
   pushFixtures(names: readonly string[]): Promise<void>;
 };
 
-export async function makeFixtureArchive(major: MajorVersion): Promise<FixtureArchive> {
-  const store = openMemoryStore();
+/** In memory unless a store is given. */
+export async function makeFixtureArchive(
+  major: MajorVersion,
+  store: ObjectStore = openMemoryStore(),
+): Promise<FixtureArchive> {
   const server = 'shop';
   await createRepository(store, new Date());
   const record = await addIncarnation(store, server, {

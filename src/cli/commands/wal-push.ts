@@ -48,11 +48,21 @@ export const walPushCommand: Command = defineCommand({
     const server = await context.resolveServer(name);
     const { file, outcome, bytes } = await withRepository(server.repository, async (store) => {
       const request = { store, server: server.name, path, level: server.level, incarnation };
-      const pushed = await pushWalFile(request);
-      if (ahead !== undefined) {
-        await pushOthers(request, { directory: ahead, configuration, context });
+      if (ahead === undefined) return await pushWalFile(request);
+      const others = await prepareOthers(request, {
+        directory: ahead,
+        configuration,
+        jobs: server.jobs,
+        context,
+      });
+      try {
+        const pushed = await pushWalFile(request);
+        // The file asked for is durable: what happens to the others is told and changes no exit code.
+        await others?.push();
+        return pushed;
+      } finally {
+        await others?.close();
       }
-      return pushed;
     });
     const document: WalPushDocument = { server: server.name, file, outcome, bytes };
     return { document };
@@ -78,26 +88,35 @@ async function identifyConfiguration({
 type Others = {
   readonly directory: string;
   readonly configuration: string | null;
+  readonly jobs: number;
   readonly context: CommandContext;
 };
 
-/** The file asked for is durable: what happens here is told and changes no exit code. */
-async function pushOthers(
+type OtherFiles = { readonly push: () => Promise<void>; readonly close: () => Promise<void> };
+
+/** Null when nothing can be pushed ahead, which is told. */
+async function prepareOthers(
   request: PushRequest,
-  { directory, configuration, context }: Others,
-): Promise<void> {
+  { directory, configuration, jobs, context }: Others,
+): Promise<OtherFiles | null> {
   const { output, signal } = context;
   if (configuration === null) {
     output.note(
       'walnut: nothing is pushed ahead: --ahead needs --config and no WALNUT_SERVER_ or WALNUT_REPOSITORY_ variable',
     );
-    return;
+    return null;
   }
-  const [{ pushAhead }, { renderError }] = await Promise.all([
-    import('../../archive/push-ahead.ts'),
-    import('../render/error.ts'),
-  ]);
+  const { prepareAhead } = await import('../../archive/push-ahead.ts');
   const clockMs = (): number => performance.now();
-  const { problem } = await pushAhead({ ...request, directory, configuration, signal, clockMs });
-  if (problem !== null) output.note(renderError(problem));
+  const options = { directory, configuration, jobs, signal, clockMs };
+  const prepared = await prepareAhead({ ...request, ...options });
+  return {
+    push: async () => {
+      const { problem } = await prepared.push();
+      if (problem === null) return;
+      const { renderError } = await import('../render/error.ts');
+      output.note(renderError(problem));
+    },
+    close: async () => prepared.close(),
+  };
 }
