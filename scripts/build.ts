@@ -1,4 +1,4 @@
-/** Builds what the package ships: `dist/` from `src/`, and the WASM page scanner into `build/`. */
+/** Builds what the package ships: `dist/` from `src/`, and the WASM kernels into `build/`. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -6,7 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bin = (name: string): string => `${root}node_modules/.bin/${name}`;
-const PAGE_SCANNER = 'src/postgres/cluster/page-scanner.as.ts';
+/** What is compiled to WebAssembly. */
+const KERNELS = {
+  'page-scanner': 'src/postgres/cluster/page-scanner.as.ts',
+  'record-checksum': 'src/postgres/wal/record-checksum.as.ts',
+};
 /** As deep as `src/lib/`, from where the package's folder is found (src/lib/package-root.ts). */
 const OUTPUT = 'dist/cli';
 /** Loaded at every start; everything else is loaded from node_modules by the few commands that need it. */
@@ -20,21 +24,11 @@ await bundle();
 writeFileSync(`${root}dist/licenses.txt`, BUNDLED.map((name) => licenseOf(name)).join('\n'));
 
 mkdirSync(`${root}build`, { recursive: true });
-execFileSync(
-  bin('asc'),
-  [
-    PAGE_SCANNER,
-    '-o',
-    'build/page-scanner.wasm',
-    '-O3',
-    '--enable',
-    'simd',
-    '--runtime',
-    'stub',
-    '--noAssert',
-  ],
-  { cwd: root, stdio: 'inherit' },
-);
+const options = '-O3 --enable simd --runtime stub --noAssert'.split(' ');
+for (const [name, source] of Object.entries(KERNELS)) {
+  const words = [source, '-o', `build/${name}.wasm`, ...options];
+  execFileSync(bin('asc'), words, { cwd: root, stdio: 'inherit' });
+}
 
 /** The program and its worker threads, side by side, as their URLs expect (src/lib/worker-url.ts). */
 async function bundle(): Promise<void> {

@@ -72,6 +72,7 @@ export class ReceiverConnection {
     const { session } = await openReplicationConnection(connection, {
       applicationName,
       forceApplicationName: true,
+      reusesReads: true,
       signal,
     });
     const watch = setInterval(() => void this.#recordIdle(), this.#options.progressIntervalMs);
@@ -173,7 +174,13 @@ export class ReceiverConnection {
     signal: AbortSignal,
   ): Promise<WalStreamEnd> {
     const { slot, spool, spoolBytesMax, storer, onEvent, ...options } = this.#options;
-    const stream = await startWalStream(session, { start, timeline, slot });
+    const memory = spool.memoryFor(timeline);
+    const stream = await startWalStream(session, {
+      start,
+      timeline,
+      slot,
+      ...(memory === null ? {} : { memory }),
+    });
     // A stream that begins at a switch point is over at once.
     if (stream.end !== null) return stream.end;
     onEvent({ kind: 'streaming', slot, timeline, start });

@@ -1,7 +1,7 @@
 /** One START_REPLICATION: from its messages into the spool, and back the news of what is durable. */
 import { assert } from '../lib/assert.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
-import { formatLsn, toLsn, type Lsn } from '../postgres/lsn.ts';
+import { toLsn, type Lsn } from '../postgres/lsn.ts';
 import type { WalDataMessage, WalMessage } from '../postgres/replication/wal-messages.ts';
 import type { WalStream, WalStreamEnd } from '../postgres/replication/wal-stream.ts';
 import { formatSegmentName, offsetInSegment, segmentNumberAt } from '../postgres/segment-name.ts';
@@ -10,6 +10,7 @@ import type { IdleWatch } from './idle-watch.ts';
 import { pause } from './pause.ts';
 import type { Spool } from './spool.ts';
 import type { SpoolStorer } from './spool-storer.ts';
+import { outOfOrder } from './segment-memory.ts';
 import { isSilent, isStatusDue } from './status-timing.ts';
 
 /** How often timers are looked at while nothing arrives. */
@@ -141,10 +142,7 @@ export class ReceiverStream {
   async #accept({ start, bytes }: WalDataMessage): Promise<void> {
     const { segmentBytes, spool, timeline } = this.#options;
     if (start !== this.#position) {
-      throw new WalnutError(
-        'connection',
-        `stream WAL: the server sent ${formatLsn(start)} where ${formatLsn(this.#position)} was due`,
-      );
+      throw outOfOrder(start, this.#position);
     }
     let rest: Uint8Array = bytes;
     while (rest.length > 0) {

@@ -1,7 +1,12 @@
-import { appendFile, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { must } from '../lib/assert.ts';
+import { toLsn } from '../postgres/lsn.ts';
+import type { WalMemory } from '../postgres/replication/batch-memory.ts';
+import { formatSegmentName } from '../postgres/segment-name.ts';
+import { toTimelineId } from '../postgres/timeline-id.ts';
 import { Spool } from './spool.ts';
 
 const SIZE = 1024;
@@ -13,10 +18,27 @@ let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'walnut-spool-'));
 });
-afterEach(async () => rm(folder, { recursive: true }));
+afterEach(async () => {
+  // Those of lives that ended without closing it.
+  for (const spool of opened.splice(0)) await spool.abandon();
+  await rm(folder, { recursive: true });
+});
 
-const openSpool = async (): Promise<Spool> =>
-  Spool.open({ folder, incarnation: INCARNATION }, SIZE);
+// oxlint-disable-next-line max-params -- those of FileHandle.write
+type Write = (
+  this: unknown,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ bytesWritten: number }>;
+
+const opened: Spool[] = [];
+async function openSpool(segmentBytes = SIZE): Promise<Spool> {
+  const spool = await Spool.open({ folder, incarnation: INCARNATION }, segmentBytes);
+  opened.push(spool);
+  return spool;
+}
 const filled = (byte: number, length = SIZE): Buffer => Buffer.alloc(length, byte);
 
 describe('the spool', () => {
@@ -54,6 +76,64 @@ describe('the spool', () => {
       await spool.remove(NAME);
       writing.mockRestore();
     }
+  });
+
+  describe('of segments that are held in memory', () => {
+    const LARGE = 16 * 1024 * 1024;
+    const TIMELINE = toTimelineId(1);
+
+    /** Receives from the start of a segment as many bytes as it has, in parts that end anywhere. */
+    async function receive(spool: Spool, memory: WalMemory, number: bigint): Promise<string> {
+      const name = formatSegmentName({ timeline: TIMELINE, number }, LARGE);
+      let at = 0;
+      for (const length of [5, 4091, 3_000_000, 2_000_001, LARGE]) {
+        const content = filled(Number(number) + length, Math.min(length, LARGE - at));
+        const part = memory.copy(toLsn(number * BigInt(LARGE) + BigInt(at)), content);
+        if (at === 0) await spool.begin(name);
+        await spool.append([part]);
+        at += part.length;
+      }
+      await spool.finish();
+      return name;
+    }
+
+    test('writes to the file what it holds, and reads back what it does not', async () => {
+      const spool = await openSpool(LARGE);
+      const memory = must(spool.memoryFor(TIMELINE), 'such segments are held');
+      const names: string[] = [];
+      for (const number of [5n, 6n, 7n, 8n]) names.push(await receive(spool, memory, number));
+      for (const name of names) {
+        const read = await spool.readComplete(name);
+        expect(read.equals(await readFile(join(spool.folder, name)))).toBe(true);
+        expect(read[0]).toBe(Number.parseInt(name.slice(-2), 16) + 5);
+        await spool.remove(name);
+      }
+    });
+
+    test('goes on behind a short write, past the page cache or not', async () => {
+      const spool = await openSpool(LARGE);
+      const memory = must(spool.memoryFor(TIMELINE), 'such segments are held');
+      const handle = await open(folder, 'r');
+      const prototype = Object.getPrototypeOf(handle) as { write: Write };
+      await handle.close();
+      const { write } = prototype;
+      let calls = 0;
+      const cutting = vi.spyOn(prototype, 'write').mockImplementation(async function (
+        this: unknown,
+        ...[bytes, offset, length, position]
+      ) {
+        calls += 1;
+        // Of a direct write as much as keeps it direct, then as much as does not.
+        const cut =
+          length < 8192 ? Math.ceil(length / 2) : length - (calls % 2 === 0 ? 4096 : 4097);
+        return write.call(this, bytes, offset, cut, position);
+      });
+      const name = await receive(spool, memory, 5n);
+      cutting.mockRestore();
+      const held = await spool.readComplete(name);
+      expect(held.equals(await readFile(join(spool.folder, name)))).toBe(true);
+      expect(calls).toBeGreaterThan(20);
+    });
   });
 
   test('counts as durable only what was synced', async () => {

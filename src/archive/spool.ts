@@ -8,10 +8,15 @@
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { assert, must } from '../lib/assert.ts';
+import { ALIGNMENT_BYTES } from '../lib/aligned-buffer.ts';
+import { DirectFile } from '../lib/direct-file.ts';
 import { syncFolder } from '../lib/durable-file.ts';
 import { readFully } from '../lib/read-fully.ts';
 import { messageOf, WalnutError } from '../lib/walnut-error.ts';
+import type { WalMemory } from '../postgres/replication/batch-memory.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
+import type { TimelineId } from '../postgres/timeline-id.ts';
+import { SegmentMemory } from './segment-memory.ts';
 import { spoolPaths, type SpoolPlace } from './spool-paths.ts';
 
 /** A buffer for reading segments of up to this size is kept: fresh memory for each costs more than reading into it. */
@@ -28,6 +33,9 @@ export type SpooledPart = {
 type OpenFile = {
   readonly name: string;
   readonly handle: FileHandle;
+  readonly direct: DirectFile;
+  /** Holds what was written, where there is room for it. */
+  readonly memory: Buffer | null;
   /** Bytes written from the segment's start in this life. */
   written: number;
   synced: number;
@@ -38,12 +46,14 @@ export class Spool {
   readonly #segmentBytes: number;
   readonly #complete = new Set<string>();
   readonly #partial = new Map<string, { length: number; durable: number }>();
+  readonly #memory: SegmentMemory;
   #open: OpenFile | null = null;
   #readBuffer: Buffer | null = null;
 
   private constructor(place: SpoolPlace, segmentBytes: number) {
     this.#paths = spoolPaths(place);
     this.#segmentBytes = segmentBytes;
+    this.#memory = new SegmentMemory(segmentBytes);
   }
 
   /** Makes the folder when it is missing, and finds what a former life left there. */
@@ -76,6 +86,11 @@ export class Spool {
     return bytes;
   }
 
+  /** Where a stream of a timeline is to put what arrives, when no other is read any more; null when it is to see to it. */
+  memoryFor(timeline: TimelineId): WalMemory | null {
+    return this.#memory.ofTimeline(timeline);
+  }
+
   get openName(): string | null {
     return this.#open?.name ?? null;
   }
@@ -94,7 +109,15 @@ export class Spool {
       const isNew = !this.#partial.has(name);
       const handle = await open(path, isNew ? 'wx' : 'r+', 0o600);
       if (isNew) await syncFolder(this.#paths.folder);
-      this.#open = { name, handle, written: 0, synced: 0 };
+      const direct = new DirectFile(path);
+      this.#open = {
+        name,
+        handle,
+        direct,
+        memory: this.#memory.filling(name),
+        written: 0,
+        synced: 0,
+      };
       if (isNew) this.#partial.set(name, { length: 0, durable: 0 });
     });
   }
@@ -112,13 +135,8 @@ export class Spool {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     assert(file.written + length <= this.#segmentBytes, 'WAL stays within its segment');
     await this.#explain('write', file.name, async () => {
-      let rest = parts.filter((part) => part.length > 0);
-      let at = file.written;
-      while (rest.length > 0) {
-        const { bytesWritten } = await file.handle.writev(rest, at);
-        at += bytesWritten;
-        rest = withoutFirst(rest, bytesWritten);
-      }
+      if (file.memory === null) await writeParts(file, parts);
+      else await writeThrough({ ...file, memory: file.memory }, parts);
       file.written += length;
       const part = must(this.#partial.get(file.name), 'the open segment is counted');
       part.length = Math.max(part.length, file.written);
@@ -142,8 +160,8 @@ export class Spool {
     assert(file.written === this.#segmentBytes, 'a finished segment is whole');
     await this.sync();
     await this.#explain('finish', file.name, async () => {
-      await file.handle.close();
-      this.#open = null;
+      await this.#close();
+      this.#memory.finish(file.name);
       await rename(this.#paths.partial(file.name), this.#paths.complete(file.name));
       await syncFolder(this.#paths.folder);
     });
@@ -159,20 +177,19 @@ export class Spool {
     try {
       await this.sync();
     } finally {
-      this.#open = null;
-      await file.handle.close();
+      await this.#close();
     }
   }
 
   /** Forgets the open segment without making it durable, after a write to it failed. */
   async abandon(): Promise<void> {
-    const file = this.#open;
-    this.#open = null;
-    await file?.handle.close().catch(() => {});
+    await this.#close().catch(() => {});
   }
 
-  /** The bytes are valid until the next call. */
+  /** The bytes are valid until the next call, or until the segment is removed. */
   async readComplete(name: string): Promise<Buffer> {
+    const held = this.#memory.read(name);
+    if (held !== null) return held;
     return this.#explain('read', name, async () => {
       const content = (this.#readBuffer ??= Buffer.allocUnsafeSlow(this.#segmentBytes));
       if (content.length > READ_BUFFER_BYTES_MAX) this.#readBuffer = null;
@@ -208,6 +225,7 @@ export class Spool {
       rm(this.#paths.complete(name), { force: true }),
     );
     this.#complete.delete(name);
+    this.#memory.forget(name);
     if (this.#open?.name !== name) await this.removePartial(name);
   }
 
@@ -222,7 +240,15 @@ export class Spool {
     const path = `${this.#paths.complete(name)}.damaged`;
     await this.#explain('set aside', name, async () => rename(this.#paths.complete(name), path));
     this.#complete.delete(name);
+    this.#memory.forget(name);
     return path;
+  }
+
+  async #close(): Promise<void> {
+    const file = this.#open;
+    this.#open = null;
+    await file?.handle.close();
+    await file?.direct.close();
   }
 
   async #recover(): Promise<void> {
@@ -257,6 +283,40 @@ export class Spool {
       );
     }
   }
+}
+
+async function writeParts(
+  { handle, written }: OpenFile,
+  parts: readonly Uint8Array[],
+): Promise<void> {
+  let rest = parts.filter((part) => part.length > 0);
+  let at = written;
+  while (rest.length > 0) {
+    const { bytesWritten } = await handle.writev(rest, at);
+    at += bytesWritten;
+    rest = withoutFirst(rest, bytesWritten);
+  }
+}
+
+/** Writes parts that lie in the segment's memory in order: where they are aligned as in the file, past the page cache. */
+async function writeThrough(
+  { handle, direct, memory, written }: OpenFile & { readonly memory: Buffer },
+  parts: readonly Uint8Array[],
+): Promise<void> {
+  let end = written;
+  for (const part of parts) {
+    const isThere = part.buffer === memory.buffer && part.byteOffset === memory.byteOffset + end;
+    assert(isThere, 'WAL of a held segment lies in its memory');
+    end += part.length;
+  }
+  const writeTo = async (begin: number, limit: number): Promise<void> => {
+    let at = begin;
+    while (at < limit) at += (await handle.write(memory, at, limit - at, at)).bytesWritten;
+  };
+  const aligned = Math.min(Math.ceil(written / ALIGNMENT_BYTES) * ALIGNMENT_BYTES, end);
+  await writeTo(written, aligned);
+  const past = await direct.write(memory.subarray(aligned, end), aligned);
+  await writeTo(aligned + past, end);
 }
 
 /** What is left of `parts` behind their first `count` bytes. */

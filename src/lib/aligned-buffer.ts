@@ -21,6 +21,11 @@ export function alignedBuffer(bytes: number): Uint8Array {
   return new Uint8Array(buffer, 0, bytes);
 }
 
+/** Says that memory of a WebAssembly module is used as that of {@link alignedBuffer}; where in it is seen to later. */
+export function noteAligned(memory: ArrayBufferLike): void {
+  aligned.add(memory);
+}
+
 /** Whether these bytes begin at an aligned address of an {@link alignedBuffer}. */
 export function isAligned(bytes: Uint8Array): boolean {
   return aligned.has(bytes.buffer) && bytes.byteOffset % ALIGNMENT_BYTES === 0;

@@ -64,6 +64,7 @@ describe('the package', () => {
         'dist/cli/main.js',
         'dist/licenses.txt',
         'build/page-scanner.wasm',
+        'build/record-checksum.wasm',
         ...documents.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
       ]),
     );

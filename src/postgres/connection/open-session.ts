@@ -7,6 +7,7 @@ import { describeHost, type ConnectionSettings } from './connection-settings.ts'
 import { connectError, sqlStateOf } from './error-mapping.ts';
 import type { HostAddress } from './host-list.ts';
 import { isTlsFailure, isTlsRefused } from './network-hints.ts';
+import { makeReusingSocket } from './reusing-socket.ts';
 import { serverMessageOf } from './server-error.ts';
 import type { ReplicationMode, Session, SessionOptions } from './session.ts';
 import { sessionRules, startupParameters } from './session-rules.ts';
@@ -176,6 +177,7 @@ function makeClient({ settings, options, host }: HostOptions, encryption: Encryp
     keepAliveInitialDelayMillis: settings.keepalivesIdleMs,
     connectionTimeoutMillis: settings.connectTimeoutMs,
     types: { getTypeParser: valueParser },
+    ...(ssl === false && options.reusesReads === true ? { stream: makeReusingSocket } : {}),
   };
   return new Client(config) as PgClient;
 }

@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Connection } from 'pg';
 import { assert } from '../../lib/assert.ts';
+import { takeReads } from './reusing-socket.ts';
 import { parseServerMessage, ServerError } from './server-error.ts';
 import { WIRE, WireFramer, type CopyPart } from './wire-framer.ts';
 
 export type ExchangeReceiver = {
-  /** A message other than CopyData, notices and errors. */
+  /** True when no part of CopyData is used after the call that brought it: its memory may be read into again then. */
+  readonly copiesAtOnce?: boolean;
+  /** A message other than CopyData, notices and errors. `body` may be kept. */
   message(type: number, body: Buffer): void;
   /** Part of a CopyData message; see {@link WireFramer}. */
   copyData?(part: Buffer, position: CopyPart): void;
@@ -29,6 +32,7 @@ export class RawExchange {
   readonly #framer: WireFramer;
   #connection: Connection | null = null;
   #givenBack: ((chunk: Buffer) => void) | null = null;
+  #isReusing = false;
   #finished = false;
   #failure: Error | null = null;
 
@@ -50,6 +54,7 @@ export class RawExchange {
     this.#givenBack = listeners[0] as (chunk: Buffer) => void;
     stream.removeListener('data', this.#givenBack);
     stream.on('data', this.#onData);
+    this.#isReusing = this.#receiver.copiesAtOnce === true && takeReads(stream, this.#onData);
     connection.query(this.#command);
     return null;
   }
@@ -97,7 +102,7 @@ export class RawExchange {
       this.destroy(error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    if (rest !== null && rest.length > 0) this.#givenBack?.(rest);
+    if (rest !== null && rest.length > 0) this.#givenBack?.(this.#kept(rest));
   };
 
   #onMessage(type: number, body: Buffer): void {
@@ -111,8 +116,12 @@ export class RawExchange {
     } else if (ASYNCHRONOUS.has(type)) {
       this.#givenBack?.(frame(type, body));
     } else {
-      this.#receiver.message(type, body);
+      this.#receiver.message(type, this.#kept(body));
     }
+  }
+
+  #kept(bytes: Buffer): Buffer {
+    return this.#isReusing ? Buffer.from(bytes) : bytes;
   }
 
   #giveBack(body: Buffer): void {
@@ -120,6 +129,7 @@ export class RawExchange {
     const listener = this.#givenBack;
     assert(stream !== null && listener !== null, 'an exchange gives back what it took');
     this.#framer.stop();
+    if (this.#isReusing) takeReads(stream, null);
     stream.removeListener('data', this.#onData);
     stream.on('data', listener);
     stream.resume();

@@ -62,6 +62,8 @@ export type SessionOptions = {
    * schema stands in for one of PostgreSQL's.
    */
   readonly keepSearchPath?: boolean;
+  /** For who reads much by exchanges that say `copiesAtOnce`: reads go to one buffer, where nothing is encrypted. */
+  readonly reusesReads?: boolean;
   /** Wins over the connection string's own: for synchronous standby names. */
   readonly forceApplicationName?: boolean;
 };

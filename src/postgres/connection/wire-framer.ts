@@ -14,9 +14,9 @@ export const WIRE = {
 export type CopyPart = { readonly first: boolean; readonly last: boolean };
 
 export type WireHandler = {
-  /** A whole message other than CopyData. `body` may be kept: nobody writes to it again. */
+  /** A whole message other than CopyData, without a copy where it lies whole in its chunk. */
   message(type: number, body: Buffer): void;
-  /** A part of a CopyData body, without a copy; parts of one message follow each other. May be kept. */
+  /** A part of a CopyData body, without a copy; parts of one message follow each other. */
   copyData(part: Buffer, position: CopyPart): void;
 };
 
@@ -42,7 +42,7 @@ export class WireFramer {
   }
 
   /**
-   * Takes the next bytes. Answers what was not looked at because the handler called {@link stop}, else null.
+   * Takes the next bytes, of which it keeps none after the call. Answers what was not looked at because the handler called {@link stop}, else null.
    * @throws RangeError when a length is impossible.
    */
   push(chunk: Buffer): Buffer | null {
@@ -60,7 +60,7 @@ export class WireFramer {
       }
       const next = this.#takeMessage(bytes, at);
       if (next === at) {
-        if (at < bytes.length) this.#pending = bytes.subarray(at);
+        if (at < bytes.length) this.#pending = Buffer.from(bytes.subarray(at));
         return null;
       }
       at = next;

@@ -18,6 +18,7 @@ import {
   showWalSegmentBytes,
 } from './commands.ts';
 import { openReplicationConnection } from './replication-connection.ts';
+import { BatchMemory } from './batch-memory.ts';
 import { startWalStream, type WalStream } from './wal-stream.ts';
 
 const SOURCES = {
@@ -33,7 +34,8 @@ const TIMELINE_1 = toTimelineId(1);
 async function connect(cluster: TestCluster): Promise<Session> {
   const url = cluster.connectionString({ user: 'replicator' });
   const settings = readConnectionSettings(url, SOURCES);
-  return (await openReplicationConnection(settings, { applicationName: 'walnut test' })).session;
+  const options = { applicationName: 'walnut test', reusesReads: true };
+  return (await openReplicationConnection(settings, options)).session;
 }
 
 function segmentStartOf(lsn: Lsn): Lsn {
@@ -51,7 +53,7 @@ async function receive(stream: WalStream, start: Lsn, end: Lsn | null): Promise<
     for (const message of batch) {
       if (message.kind === 'keepalive') continue;
       expect(message.start).toBe(at);
-      parts.push(message.bytes);
+      parts.push(Buffer.from(message.bytes));
       at = toLsn(at + BigInt(message.bytes.length));
     }
   }
@@ -109,7 +111,7 @@ describe.each([13, 18] as const)('streaming WAL of version %i', (major) => {
     const stream = await startWalStream(session, {
       start,
       timeline: TIMELINE_1,
-      queueBytesMax: 200_000,
+      memory: new BatchMemory(200_000),
     });
     await sleep(300);
     const first = await stream.readBatch();

@@ -4,6 +4,7 @@ import type { Session } from '../connection/session.ts';
 import { WIRE, WireFramer } from '../connection/wire-framer.ts';
 import { toLsn } from '../lsn.ts';
 import { toTimelineId } from '../timeline-id.ts';
+import { BatchMemory } from './batch-memory.ts';
 import { startWalStream, type WalStream } from './wal-stream.ts';
 
 const HEADER = Buffer.from('77000000010200000000000001030000000002f1b9a7c40000', 'hex');
@@ -37,7 +38,7 @@ async function startStream(): Promise<{
   const starting = startWalStream(session, {
     start: toLsn(START),
     timeline: toTimelineId(1),
-    queueBytesMax: 1024,
+    memory: new BatchMemory(1024),
   });
   const framer = new WireFramer({
     message: (type, body) => receiver?.message(type, body),
@@ -95,6 +96,28 @@ describe('a WAL stream', () => {
     arrive(message.subarray(40));
     const bytes = (await batch).map((part) => (part.kind === 'wal' ? part.bytes.length : 0));
     expect(bytes).toEqual([40 - 5 - HEADER.length, FIRST.length - (40 - 5 - HEADER.length)]);
+  });
+
+  test('a batch stays as it is until the next one is read, whatever arrives', async () => {
+    const { stream, arrive } = await startStream();
+    const socketBuffer = walData(START, FIRST);
+    arrive(socketBuffer);
+    const [message] = await stream.readBatch();
+    socketBuffer.fill(0);
+    for (let at = FIRST.length; at < 900; at += SECOND.length) {
+      arrive(walData(START + BigInt(at), SECOND));
+    }
+    expect(message).toMatchObject({ kind: 'wal', bytes: FIRST });
+  });
+
+  test('what is more than its memory holds is handed on all the same', async () => {
+    const { stream, arrive } = await startStream();
+    const much = Buffer.alloc(400_000, 'WAL ');
+    arrive(walData(START, much));
+    arrive(walData(START + 400_000n, FIRST));
+    const parts = await stream.readBatch();
+    const bytes = parts.map((part) => (part.kind === 'wal' ? part.bytes : Buffer.alloc(0)));
+    expect(Buffer.concat(bytes).equals(Buffer.concat([much, FIRST]))).toBe(true);
   });
 
   test('a message longer than the queue may be is read before it is whole', async () => {

@@ -5,6 +5,7 @@ import type { Session } from '../connection/session.ts';
 import { WIRE, type CopyPart } from '../connection/wire-framer.ts';
 import { parseLsn, type Lsn } from '../lsn.ts';
 import { toTimelineId, type TimelineId } from '../timeline-id.ts';
+import { BatchMemory, type WalMemory } from './batch-memory.ts';
 import { startReplicationCommand } from './commands.ts';
 import { requiredColumn, ResultCollector } from './raw-result.ts';
 import {
@@ -32,8 +33,8 @@ export type WalStreamOptions = {
   readonly start: Lsn;
   readonly timeline: TimelineId;
   readonly slot?: string | null;
-  /** The socket is paused while more than this waits to be read. */
-  readonly queueBytesMax?: number;
+  /** Where what arrives is kept, and how much of it; a batch's bytes are valid as long as it says. */
+  readonly memory?: WalMemory;
 };
 
 /** A second of WAL at a fast pace; small beside the memory budget. */
@@ -63,7 +64,7 @@ export class WalStream {
   /** Resolves when the server has begun, or refused. */
   readonly started: Promise<void>;
   readonly #exchange: RawExchange;
-  readonly #queueBytesMax: number;
+  readonly #memory: WalMemory;
   readonly #act: string;
   readonly #results = new ResultCollector();
   readonly #start = Promise.withResolvers<void>();
@@ -82,15 +83,13 @@ export class WalStream {
   #end: WalStreamEnd | null = null;
   #waiter: Waiter | null = null;
 
-  constructor(
-    session: Session,
-    { start, timeline, slot = null, queueBytesMax = QUEUE_BYTES_MAX }: WalStreamOptions,
-  ) {
+  constructor(session: Session, { start, timeline, slot = null, memory }: WalStreamOptions) {
     const command = startReplicationCommand({ slot, start, timeline });
     this.#act = `stream WAL of timeline ${timeline}${slot === null ? '' : ` from slot "${slot}"`}`;
-    this.#queueBytesMax = queueBytesMax;
+    this.#memory = memory ?? new BatchMemory(QUEUE_BYTES_MAX);
     this.started = this.#start.promise;
     this.#exchange = session.exchange(command, {
+      copiesAtOnce: true,
       message: (type, body) => this.#guard(() => this.#onMessage(type, body)),
       copyData: (part, position) => this.#guard(() => this.#onCopyData(part, position)),
       failed: (error) => {
@@ -108,7 +107,7 @@ export class WalStream {
   /**
    * All messages that have arrived, in order; waits for the first. An empty batch means that the time is over, or that
    * the stream has ended (see {@link end}). Rejects, after all messages have been read, when the stream failed.
-   * One reader at a time. A batch's bytes stay valid.
+   * One reader at a time. A batch's bytes are valid until the next call.
    */
   async readBatch(
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
@@ -121,6 +120,7 @@ export class WalStream {
     const batch = this.#queue;
     this.#queue = [];
     this.#queuedBytes = 0;
+    this.#memory.turn();
     if (this.#paused) {
       this.#paused = false;
       this.#exchange.resume();
@@ -181,12 +181,12 @@ export class WalStream {
   }
 
   /**
-   * WAL is handed on as it arrives: joining the pieces of a message would copy every byte, into memory that the garbage
-   * collector then has to follow.
+   * WAL is copied once, out of the buffer that the socket reads into, and handed on as it arrives: joining the pieces of
+   * a message would copy it again.
    */
   #onCopyData(part: Buffer, { last }: CopyPart): void {
     if (this.#cut === null) this.#beginMessage(part, last);
-    else this.#cut = this.#enqueue(continueWalData(this.#cut, part));
+    else this.#cut = this.#enqueueWal(continueWalData(this.#cut, part));
     if (last) this.#cut = null;
     if (last || this.#paused) this.#waiter?.wake();
   }
@@ -194,17 +194,30 @@ export class WalStream {
   #beginMessage(part: Buffer, isWhole: boolean): void {
     const body = this.#begun.length === 0 ? part : Buffer.concat([this.#begun, part]);
     const isEnough = isWhole || body.length > WAL_DATA_HEADER_BYTES;
-    this.#begun = isEnough ? NO_BYTES : body;
+    this.#begun = isEnough ? NO_BYTES : Buffer.from(body);
     if (!isEnough) return;
-    const message = this.#enqueue(parseWalMessage(body));
-    if (message.kind === 'wal') this.#cut = message;
+    const message = parseWalMessage(body);
+    if (message.kind === 'wal') this.#cut = this.#enqueueWal(message);
+    else this.#enqueue(message);
+  }
+
+  /** In as many pieces as the memory makes of it; answers the last. */
+  #enqueueWal(message: WalDataMessage): WalDataMessage {
+    let rest = message.bytes;
+    let piece = this.#enqueue({ ...message, bytes: this.#memory.copy(message.start, rest) });
+    for (;;) {
+      rest = rest.subarray(piece.bytes.length);
+      if (rest.length === 0) return piece;
+      const next = continueWalData(piece, rest);
+      piece = this.#enqueue({ ...next, bytes: this.#memory.copy(next.start, rest) });
+    }
   }
 
   #enqueue<Message extends WalMessage>(message: Message): Message {
     this.#queue.push(message);
     this.#queuedBytes += MESSAGE_OVERHEAD_BYTES;
     if (message.kind === 'wal') this.#queuedBytes += message.bytes.length;
-    if (this.#queuedBytes > this.#queueBytesMax && !this.#paused) {
+    if (this.#queuedBytes > this.#memory.queueBytesMax && !this.#paused) {
       this.#paused = true;
       this.#exchange.pause();
     }

@@ -249,14 +249,13 @@ export class RecordWalker {
     const at = this.#at;
     const problem = this.#headerProblem(chunk.view, at, this.#position);
     if (problem !== undefined) return this.#refuse(this.#position, problem);
-    let crc = chunk.crc(0, at + RECORD_HEADER_BYTES, at + total);
-    crc = chunk.crc(crc, at, at + RECORD_CRC_OFFSET);
-    if (crc !== chunk.view.getUint32(at + RECORD_CRC_OFFSET, true)) {
-      return this.#refuse(this.#position, 'bad-crc');
-    }
+    if (!chunk.isIntact(at, total)) return this.#refuse(this.#position, 'bad-crc');
     const offset = this.#position;
     this.#advance(total);
-    return this.#show(offset, chunk, { start: at, total, held: total });
+    const record = this.#recordOf(chunk, at);
+    record.totalBytes = total;
+    record.heldBytes = total;
+    return this.#show(record, offset);
   }
 
   #gatherRecord(): void {
@@ -284,7 +283,10 @@ export class RecordWalker {
     if (crc !== held.view.getUint32(RECORD_CRC_OFFSET, true))
       return this.#stopAt(offset, 'bad-crc');
     this.#mode = 'between';
-    this.#show(offset, held, { start: 0, total: totalBytes, held: heldBytes });
+    const record = this.#recordOf(held, 0);
+    record.totalBytes = totalBytes;
+    record.heldBytes = heldBytes;
+    this.#show(record, offset);
     this.#partial.release();
   }
 
@@ -300,26 +302,24 @@ export class RecordWalker {
     return isBefore ? undefined : 'bad-prev-link';
   }
 
-  /** Shows a checked record to the visitor and links it; the walk stands behind its bytes. */
-  #show(
-    offset: number,
-    source: WalBytes,
-    at: { readonly start: number; readonly total: number; readonly held: number },
-  ): boolean {
+  /** The one object of the walk, as an object per record would cost much of the walking. */
+  #recordOf(source: WalBytes, start: number): WalRecord {
     const record = (this.#record ??= new WalRecord(this.#version(), this.#start));
-    const { view } = source;
-    const { start } = at;
+    record.bytes = source.bytes;
+    record.view = source.view;
+    record.start = start;
+    return record;
+  }
+
+  /** Shows a checked record to the visitor and links it; the walk stands behind its bytes. */
+  #show(record: WalRecord, offset: number): boolean {
+    const { view, start } = record;
     record.offset = offset;
     record.xid = view.getUint32(start + 4, true);
     record.prev.low = view.getUint32(start + 8, true);
     record.prev.high = view.getUint32(start + 12, true);
     record.info = view.getUint8(start + 16);
     record.resourceManager = view.getUint8(start + 17);
-    record.totalBytes = at.total;
-    record.bytes = source.bytes;
-    record.view = view;
-    record.start = start;
-    record.heldBytes = at.held;
     const end = this.#position + ((8 - (this.#position % 8)) % 8);
     const isSwitch =
       record.resourceManager === RESOURCE_MANAGERS.xlog &&

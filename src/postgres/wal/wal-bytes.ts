@@ -1,10 +1,15 @@
 import { crc32c } from '../../lib/hashing.ts';
+import { recordChecksumOf, type RecordChecksum } from './wal-buffers.ts';
+import { RECORD_CRC_OFFSET } from './record-header.ts';
+import { RECORD_HEADER_BYTES } from './wal-constants.ts';
 
 /*
  * CRC-32C of short ranges in JavaScript, of long ones natively: a native call costs as much as about 256 bytes of
  * slicing-by-16 (measured with bench/wal-walk.ts). Most records are shorter than that.
  */
 const NATIVE_BYTES_MIN = 256;
+/** Up to so many bytes WebAssembly is faster than a native call, for bytes that lie in its memory. */
+const WASM_BYTES_MAX = 640;
 const POLYNOMIAL = 0x82f6_3b78;
 
 /** Sixteen tables of 256 entries, end to end: entry [k][b] is the checksum of byte b followed by k zero bytes. */
@@ -29,10 +34,24 @@ function makeTables(): Int32Array {
 export class WalBytes {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly #checksum: RecordChecksum | null;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#checksum = recordChecksumOf(bytes.buffer);
+  }
+
+  /** Whether the record of `total` bytes that lies whole at `at` has the checksum that it says. */
+  isIntact(at: number, total: number): boolean {
+    if (this.#checksum !== null && total <= WASM_BYTES_MAX) {
+      return this.#checksum(this.view.byteOffset + at, total) !== 0;
+    }
+    const body = this.crc(0, at + RECORD_HEADER_BYTES, at + total);
+    return (
+      this.crc(body, at, at + RECORD_CRC_OFFSET) ===
+      this.view.getUint32(at + RECORD_CRC_OFFSET, true)
+    );
   }
 
   /** Continues the checksum `crc` (0 at the beginning) over the bytes from `begin` to `end`; unsigned. */
