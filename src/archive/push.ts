@@ -2,7 +2,6 @@
  * `archive_command`: stores one file of `pg_wal`. When it resolves, the file is durable; storing the same content again
  * is no error, other content under the same name is one, and nothing is ever overwritten.
  */
-import { alignedBuffer } from '../lib/aligned-buffer.ts';
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { walIdentity } from '../catalog/segment-content.ts';
@@ -23,6 +22,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { findIncarnation } from './incarnation.ts';
 import {
   explainForeign,
+  newObjectMemory,
   placeOf,
   storeSegment,
   type NamedSegment,
@@ -31,8 +31,6 @@ import {
 
 /** History files are a line per promotion; a `.backup` file has ten lines. */
 const TEXT_FILE_BYTES_MAX = 4 * 1024 * 1024;
-/** What facts, changes and headers of blocks add to all but the most unusual segments. */
-const OBJECT_OVERHEAD_BYTES: number = 1024 * 1024;
 
 export type PushRequest = {
   readonly store: ObjectStore;
@@ -63,7 +61,7 @@ export function newPushScratch({ walSegmentBytes }: Incarnation): PushScratch {
   return {
     // One byte more shows a file that is too long.
     file: Buffer.allocUnsafeSlow(walSegmentBytes + 1),
-    object: alignedBuffer(walSegmentBytes + OBJECT_OVERHEAD_BYTES),
+    object: newObjectMemory(walSegmentBytes),
   };
 }
 

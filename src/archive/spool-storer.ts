@@ -18,9 +18,11 @@ import { storeWalObject } from '../repository/wal-object.ts';
 import { planPiece, type StoredPiece } from './piece-plan.ts';
 import type { ReceiverProgress } from './receiver-event.ts';
 import type { Spool, SpooledPart } from './spool.ts';
-import { placeOf, storeSegment, type WalDestination } from './store-segment.ts';
+import { newObjectMemory, placeOf, storeSegment, type WalDestination } from './store-segment.ts';
 
 const RETRY = { firstMs: 250, maxMs: 15_000 };
+/** Segments for whose stored forms memory is kept. */
+const OBJECT_MEMORY_BYTES_MAX: number = 64 * 1024 * 1024;
 
 export type StorerOptions = WalDestination & {
   readonly spool: Spool;
@@ -44,6 +46,7 @@ export class SpoolStorer {
   /** When pieces were last stored, or the open segment was begun: one that fills sooner makes none. */
   #lastPieceMs = 0;
   #openName: string | null = null;
+  #memory: Uint8Array | null = null;
   #isEnding = false;
   #wakeUp: (() => void) | null = null;
 
@@ -141,7 +144,7 @@ export class SpoolStorer {
     const { spool, onEvent, store, incarnation } = this.#options;
     const bytes = await spool.readComplete(name);
     try {
-      await storeSegment(this.#options, { name, bytes });
+      await storeSegment(this.#options, { name, bytes, into: this.#objectMemory() });
     } catch (error) {
       if (hasCode(error, 'object-damaged')) throw await this.#setAside(name, error);
       throw error;
@@ -165,6 +168,14 @@ export class SpoolStorer {
       lagBytes: this.#lagBehind(end),
     });
     await sealBlock(store, this.#options, { timeline, number });
+  }
+
+  /** Kept for segments of the usual sizes: a receiver shall not take much memory while nothing comes. */
+  #objectMemory(): Uint8Array | undefined {
+    const { walSegmentBytes } = this.#options.incarnation;
+    if (walSegmentBytes > OBJECT_MEMORY_BYTES_MAX) return undefined;
+    this.#memory ??= newObjectMemory(walSegmentBytes);
+    return this.#memory;
   }
 
   /** Answers whether there was anything new. */

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { walIdentity } from '../catalog/segment-content.ts';
+import { alignedBuffer } from '../lib/aligned-buffer.ts';
 import { Turns } from '../lib/turns.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
@@ -32,6 +33,14 @@ export type NamedSegment = {
   /** Memory that saves new memory for the stored form. */
   readonly into?: Uint8Array | undefined;
 };
+
+/** What facts, changes and headers of blocks add to all but the most unusual segments. */
+const OBJECT_OVERHEAD_BYTES: number = 1024 * 1024;
+
+/** Memory for the stored forms of segments, one after the other; a file system takes it past its page cache. */
+export function newObjectMemory(walSegmentBytes: number): Uint8Array {
+  return alignedBuffer(walSegmentBytes + OBJECT_OVERHEAD_BYTES);
+}
 
 /** How much is walked before the thread does what else waits; whole pages. */
 const STEP_BYTES: number = 1024 * 1024;

@@ -16,15 +16,24 @@ export function compress(plain: Uint8Array, level: number): Buffer {
 
 /** As {@link compress}, but the result is a view that is valid only until this thread compresses again. */
 export function compressToScratch(plain: Uint8Array, level: number): Uint8Array {
-  const context = plain.length <= SCRATCH_INPUT_MAX ? compressorOf(level) : null;
-  if (context === null) return compressOnce(plain, level);
+  if (plain.length > SCRATCH_INPUT_MAX) return compressOnce(plain, level);
   const bound = compressedBytesMax(plain.length);
   if (scratch.length < bound) scratch = Buffer.allocUnsafeSlow(bound);
-  const length = context.run(plain, scratch);
-  if (length !== null) return scratch.subarray(0, length);
-  compressors.delete(level);
-  context.close();
-  return compressOnce(plain, level);
+  return scratch.subarray(0, compressInto(scratch, plain, level));
+}
+
+/** As {@link compress}, into memory of the caller, of which it needs {@link compressedBytesMax}; answers the bytes. */
+export function compressInto(target: Uint8Array, plain: Uint8Array, level: number): number {
+  const context = plain.length <= SCRATCH_INPUT_MAX ? compressorOf(level) : null;
+  const length = context?.run(plain, target) ?? null;
+  if (length !== null) return length;
+  if (context !== null) {
+    compressors.delete(level);
+    context.close();
+  }
+  const compressed = compressOnce(plain, level);
+  target.set(compressed);
+  return compressed.length;
 }
 
 /** Reverses {@link compress}; throws when the result would be larger than `plainBytes`. */
@@ -81,6 +90,6 @@ function compressOnce(plain: Uint8Array, level: number): Buffer {
 }
 
 /** `ZSTD_COMPRESSBOUND` (zstd.h), rounded up: with an output this large zstd writes straight into it. */
-function compressedBytesMax(plainBytes: number): number {
+export function compressedBytesMax(plainBytes: number): number {
   return plainBytes + (plainBytes >>> 8) + 1024;
 }

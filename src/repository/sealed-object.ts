@@ -6,7 +6,7 @@
 import { blake3, BLAKE3_BYTES, crc32c } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { compress, compressToScratch, decompress } from './compression.ts';
+import { compress, compressedBytesMax, compressInto, decompress } from './compression.ts';
 import {
   damaged,
   decodeObjectHeader,
@@ -156,9 +156,10 @@ function memoryFor(bytes: number, given: Uint8Array | undefined): Buffer {
   return Buffer.from(given.buffer, given.byteOffset, bytes);
 }
 
-/** What the blocks of so many plain bytes take when none of them can be compressed. */
+/** Room for the blocks of so many plain bytes, none of which can be compressed, and for the trying with the last. */
 function blockBytesMax(plainBytes: number): number {
-  return plainBytes + BLOCK_HEADER_BYTES * Math.ceil(plainBytes / BLOCK_BYTES);
+  const blocks = BLOCK_HEADER_BYTES * Math.ceil(plainBytes / BLOCK_BYTES);
+  return plainBytes + blocks + compressedBytesMax(BLOCK_BYTES) - BLOCK_BYTES;
 }
 
 /** Writes the blocks to `stored` from `begin` on, one a step; answers where they end. */
@@ -170,12 +171,17 @@ function* writeBlocks(
   let end = begin;
   for (let at = 0; at < plain.length; at += BLOCK_BYTES) {
     const block = plain.subarray(at, Math.min(at + BLOCK_BYTES, plain.length));
-    const compressed = compressToScratch(block, level);
-    const content = compressed.length < block.length ? compressed : block;
+    // Compressed where it belongs; `stored` has room for it, as it has for the block itself.
+    const place = stored.subarray(end + BLOCK_HEADER_BYTES);
+    let length = compressInto(place, block, level);
+    if (length >= block.length) {
+      place.set(block);
+      length = block.length;
+    }
+    const content = place.subarray(0, length);
     stored.writeUInt32LE(content.length, end);
     stored.writeUInt32LE(block.length, end + 4);
     stored.writeUInt32LE(crc32c(content), end + 8);
-    stored.set(content, end + BLOCK_HEADER_BYTES);
     end += BLOCK_HEADER_BYTES + content.length;
     yield;
   }
