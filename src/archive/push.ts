@@ -7,11 +7,13 @@ import { basename } from 'node:path';
 import { walIdentity } from '../catalog/segment-content.ts';
 import { isBackupHistoryName } from '../catalog/wal-key.ts';
 import { sealBlock } from '../catalog/seal-block.ts';
+import { must } from '../lib/assert.ts';
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { isSegmentName, parseSegmentName, segmentStart } from '../postgres/segment-name.ts';
 import { parseHistoryFileName, parseTimelineHistory } from '../postgres/timeline-history.ts';
 import { comparePartials } from '../postgres/wal/last-valid.ts';
 import { readPageHeader } from '../postgres/wal/page-header.ts';
+import { makeWalBuffers } from '../postgres/wal/wal-buffers.ts';
 import { encodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import { describeSegment, type SegmentFacts } from '../postgres/wal/segment-facts.ts';
 import { walStopError } from '../postgres/wal/wal-stop.ts';
@@ -58,9 +60,10 @@ export async function pushWalFile(request: PushRequest): Promise<PushOutcome> {
 export type PushScratch = { readonly file: Buffer; readonly object: Uint8Array };
 
 export function newPushScratch({ walSegmentBytes }: Incarnation): PushScratch {
+  // One byte more shows a file that is too long.
+  const [file] = makeWalBuffers(1, walSegmentBytes + 1);
   return {
-    // One byte more shows a file that is too long.
-    file: Buffer.allocUnsafeSlow(walSegmentBytes + 1),
+    file: must(file, 'one buffer was asked for'),
     object: newObjectMemory(walSegmentBytes),
   };
 }

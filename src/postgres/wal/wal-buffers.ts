@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { alignedBuffer, noteAligned } from '../../lib/aligned-buffer.ts';
+import { PACKAGE_ROOT } from '../../lib/package-root.ts';
 
 /** What is used here of `WebAssembly`, whose types come with the browser's and not with Node's. */
 type WasmEngine = {
@@ -19,7 +21,7 @@ export type RecordChecksum = ChecksumExports['isIntact'];
 
 const { WebAssembly: WASM } = globalThis as unknown as { readonly WebAssembly: WasmEngine };
 const WASM_PAGE_BYTES = 65_536;
-const WASM_URL = new URL('../../../build/record-checksum.wasm', import.meta.url);
+const WASM_PATH = join(PACKAGE_ROOT, 'build/record-checksum.wasm');
 
 const checksums = new WeakMap<ArrayBufferLike, RecordChecksum>();
 
@@ -45,7 +47,7 @@ export function makeWalBuffers(count: number, bytes: number): Buffer[] {
 /** The compiled checksum; null when it was not built. */
 function loadModule(): object | null {
   try {
-    return new WASM.Module(readFileSync(WASM_URL));
+    return new WASM.Module(readFileSync(WASM_PATH));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
