@@ -4,8 +4,14 @@ import type { ByteWriter } from '../lib/byte-writer.ts';
 /** Writes paths (UTF-8) as the length shared with the path before, then the rest: varint, varint, bytes. */
 export class PathWriter {
   #previous: Buffer = Buffer.alloc(0);
+  #path = '';
 
   write(into: ByteWriter, path: string): void {
+    if (path === this.#path) {
+      into.varint(this.#previous.length).varint(0);
+      return;
+    }
+    this.#path = path;
     const bytes = Buffer.from(path, 'utf8');
     let shared = 0;
     while (
@@ -26,12 +32,16 @@ export class PathWriter {
 /** Reverses {@link PathWriter}; throws `RangeError` for a prefix longer than the path before. */
 export class PathReader {
   #previous: Buffer = Buffer.alloc(0);
+  #path = '';
 
   read(reader: ByteReader): string {
     const shared = reader.varint();
     if (shared > this.#previous.length) throw new RangeError('path prefix is too long');
     const suffix = reader.take(reader.varint());
-    this.#previous = Buffer.concat([this.#previous.subarray(0, shared), suffix]);
-    return this.#previous.toString('utf8');
+    if (suffix.length > 0 || shared < this.#previous.length) {
+      this.#previous = Buffer.concat([this.#previous.subarray(0, shared), suffix]);
+      this.#path = this.#previous.toString('utf8');
+    }
+    return this.#path;
   }
 }

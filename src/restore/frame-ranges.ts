@@ -9,7 +9,7 @@ export type FrameRange = {
 };
 
 /** One read: large enough that a seek or a request costs little, small enough for a buffer per worker. */
-const READ_BYTES_MAX: number = 2 * 1024 * 1024;
+const READ_BYTES_MAX: number = 1024 * 1024;
 /** A hole of dead frames up to this length is read along: that costs less than another request. */
 const HOLE_BYTES_MAX: number = 128 * 1024;
 

@@ -1,10 +1,10 @@
 import type { BufferPool } from './buffer-pool.ts';
 
 /**
- * Opened frames held at a time: 12 MB. As many backups of a chain can have pages in one stretch of a file before a frame
+ * Opened frames held at a time: 8 MB. As many backups of a chain can have pages in one stretch of a file before a frame
  * is opened more often than once.
  */
-const SLOTS_MAX = 48;
+const SLOTS_MAX = 32;
 
 type Held = { readonly slot: Buffer; readonly plain: Uint8Array };
 

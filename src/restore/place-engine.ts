@@ -4,7 +4,6 @@ import { openIndexedFrame } from '../repository/pack-reader.ts';
 import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { BufferPool } from './buffer-pool.ts';
-import { collectYoungGarbage } from './collect-garbage.ts';
 import { explainDamage } from './damaged-parts.ts';
 import { FrameShelf } from './frame-shelf.ts';
 import { PackIndexes } from './pack-indexes.ts';
@@ -27,8 +26,6 @@ import {
 
 /** Longest single pause for a rate limit, so that progress stays visible. */
 const PAUSE_MS_MAX = 1000;
-/** Written between two collections of what was let go. */
-const COLLECT_BYTES: number = 32 * 1024 * 1024;
 
 /** One task, and what it needs of the repository, on its way. */
 type Work = { readonly task: TaskSteps; readonly ranges: RangeShelf };
@@ -49,7 +46,6 @@ export class PlaceEngine {
   readonly #placedBytes: BigInt64Array;
   readonly #startedMs: number = performance.now();
   #present: PresentContent | null = null;
-  #uncollectedBytes = 0;
 
   constructor(store: ObjectStore, setup: PlaceWorkerSetup) {
     this.#store = store;
@@ -189,10 +185,6 @@ export class PlaceEngine {
 
   #count(counter: keyof typeof PLACED_BYTES, bytes: number): void {
     Atomics.add(this.#placedBytes, PLACED_BYTES[counter], BigInt(bytes));
-    this.#uncollectedBytes += bytes;
-    if (this.#uncollectedBytes < COLLECT_BYTES) return;
-    this.#uncollectedBytes = 0;
-    collectYoungGarbage();
   }
 
   #keepRate(): void {

@@ -30,7 +30,7 @@ function cut(count: number, bytes: number, cutter: TaskCutter): Placement[][] {
 test('placements come back in their order, cut by content', () => {
   const tasks = cut(1000, MB, new TaskCutter(100_000 * MB, 2));
   expect(tasks.flat()).toEqual(Array.from({ length: 1000 }, (_, each) => placement(each, MB)));
-  expect(tasks.map(({ length }) => length)).toEqual([...Array<number>(15).fill(64), 40]);
+  expect(tasks.map(({ length }) => length)).toEqual([...Array<number>(31).fill(32), 8]);
 });
 
 test('a small backup is cut finer, so that all workers have their share', () => {

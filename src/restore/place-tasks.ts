@@ -7,7 +7,7 @@ export type PlaceTask = {
 };
 
 /** So much that the frames at its ends, which a neighbour opens too, do not matter. */
-const TASK_BYTES_MAX: number = 64 * 1024 * 1024;
+const TASK_BYTES_MAX: number = 32 * 1024 * 1024;
 /** So much that handing out costs nothing. */
 const TASK_BYTES_MIN: number = 8 * 1024 * 1024;
 /** Per worker: the last ones still spread evenly. */
