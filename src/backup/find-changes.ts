@@ -76,7 +76,7 @@ async function archivedChanges(context: BackupContext, span: LsnSpan): Promise<C
     if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, span.to, waitedMs);
     if (seen.kind === 'waiting') {
       if ((await handOverWal(context, { ...span, from: seen.from })) > 0) continue;
-      if (!isSwitched && (waitedMs > SWITCH_AFTER_MS || canHandOverWal(context))) {
+      if (!isSwitched && (waitedMs > SWITCH_AFTER_MS || (await canHandOverWal(context)))) {
         isSwitched = true;
         await switchSegmentOf(context);
         continue;

@@ -3,9 +3,10 @@
  * need not come through the archiver's queue and a start of `wal push`, or through a receiver's next turn. Whoever brings it
  * as well finds it stored.
  */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pushFile } from '../archive/push.ts';
-import { assert } from '../lib/assert.ts';
+import { must } from '../lib/assert.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import { flushedLsn } from '../postgres/connection/backup-functions.ts';
 import type { Lsn } from '../postgres/lsn.ts';
@@ -20,7 +21,7 @@ import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { BackupContext } from './backup-context.ts';
 
 /** At a time: what is far behind is the archiver's, which takes several ahead. */
-const SEGMENTS_MAX = 8;
+const SEGMENTS_MAX = 8n;
 /** Held in memory whole. */
 const SEGMENT_BYTES_MAX: number = 64 * 1024 * 1024;
 
@@ -32,15 +33,19 @@ export type WalStretch = {
   readonly to: Lsn;
 };
 
-/** Whether finished segments can be taken from the server's pg_wal. */
-export function canHandOverWal({ connected, source }: BackupContext): boolean {
+/**
+ * Whether finished segments can be taken from the server's pg_wal: by the account that owns it, which runs archive_command
+ * too. Objects and folders that another account made could be closed to that one, and its archiving would stop.
+ */
+export async function canHandOverWal(context: BackupContext): Promise<boolean> {
+  const { connected } = context;
+  const folder = walFolderOf(context);
   // What a standby received is its own only up to where it was streamed, and old files are used again before.
   const isPrimary = connected.isStandby === false;
-  return (
-    source.kind === 'local' &&
-    isPrimary &&
-    connected.incarnation.walSegmentBytes <= SEGMENT_BYTES_MAX
-  );
+  if (folder === null || !isPrimary) return false;
+  if (connected.incarnation.walSegmentBytes > SEGMENT_BYTES_MAX) return false;
+  const owner = await stat(folder).catch(() => null);
+  return owner !== null && owner.uid === process.geteuid?.();
 }
 
 /**
@@ -48,7 +53,7 @@ export function canHandOverWal({ connected, source }: BackupContext): boolean {
  * cannot is said and is no error: WAL comes by its ordinary way too.
  */
 export async function handOverWal(context: BackupContext, stretch: WalStretch): Promise<number> {
-  if (!canHandOverWal(context)) return 0;
+  if (!(await canHandOverWal(context))) return 0;
   const { connected, progress, signal } = context;
   const { walSegmentBytes } = connected.incarnation;
   let stored = 0;
@@ -56,7 +61,8 @@ export async function handOverWal(context: BackupContext, stretch: WalStretch): 
     const flushed = await flushedLsn(connected.session);
     const first = segmentNumberAt(stretch.from, walSegmentBytes);
     const last = segmentNumberBefore(stretch.to, walSegmentBytes);
-    for (let number = first; number <= last && stored < SEGMENTS_MAX; number += 1n) {
+    const end = first + SEGMENTS_MAX <= last ? first + SEGMENTS_MAX : last + 1n;
+    for (let number = first; number < end; number += 1n) {
       signal.throwIfAborted();
       // Only a segment that is flushed to its last byte will never be another one.
       if (segmentStart(number + 1n, walSegmentBytes) > flushed) break;
@@ -73,20 +79,19 @@ export async function handOverWal(context: BackupContext, stretch: WalStretch): 
 }
 
 /** False when it was there already. */
-async function storeFinished(
-  { options, connected, source }: BackupContext,
-  position: SegmentPosition,
-): Promise<boolean> {
-  const { store, server, level } = options;
-  const { incarnation } = connected;
-  assert(
-    source.kind === 'local' && source.workerSource.kind === 'local',
-    'the server stands on this host',
-  );
+async function storeFinished(context: BackupContext, position: SegmentPosition): Promise<boolean> {
+  const { store, server, level } = context.options;
+  const { incarnation } = context.connected;
   const name = formatSegmentName(position, incarnation.walSegmentBytes);
-  const path = join(source.workerSource.dataDirectory, 'pg_wal', name);
-  const { outcome } = await pushFile({ store, server, incarnation, level }, path);
+  const folder = must(walFolderOf(context), 'the server stands on this host');
+  const { outcome } = await pushFile({ store, server, incarnation, level }, join(folder, name));
   return outcome === 'stored';
+}
+
+/** Null where the server's files are not on this host. */
+function walFolderOf({ source }: BackupContext): string | null {
+  if (source.kind !== 'local' || source.workerSource.kind !== 'local') return null;
+  return join(source.workerSource.dataDirectory, 'pg_wal');
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,5 +1,5 @@
 /** WAL of a backup that Walnut takes from the server's pg_wal itself, while archive_command does not bring it. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { testCluster } from '../support/cluster.ts';
@@ -46,4 +46,28 @@ test('a backup on the database host does not wait for the archiver, and says tha
   const sound = await server.backup(['--from', 'local']);
   expect(sound.warnings).toEqual([]);
   expect(await server.run(['verify', 'shop'])).toMatchObject({ exitCode: 0 });
+});
+
+test('an account other than that of the server leaves WAL to the archiver', async (context) => {
+  if (process.geteuid?.() !== 0) {
+    context.skip('only root can read the files of another account');
+    return;
+  }
+  await using cluster = await testCluster({ major: 18, settings: FAILING });
+  const server = await protect(cluster, { toml: 'wal = "archive"\n' });
+  const program = join(inject('installation'), 'bin/walnut');
+  const command = `${program} --config ${server.config} wal push shop %p`;
+  await cluster.sql(`alter system set archive_command = '${command}'`);
+  await cluster.sql('select pg_reload_conf()');
+  const result = await server.run(['backup', 'shop', '--from', 'local', '--json'], {
+    asUser: 'self',
+  });
+  expect(result).toMatchObject({ exitCode: 0 });
+  const folder = join(server.repository, 'shop/wal');
+  const entries = await readdir(folder, { recursive: true });
+  expect(entries.length).toBeGreaterThan(1);
+  for (const entry of entries) {
+    const { uid } = await stat(join(folder, entry));
+    expect({ entry, uid }).toEqual({ entry, uid: cluster.server.user.uid });
+  }
 });
