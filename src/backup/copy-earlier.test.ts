@@ -12,7 +12,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ChangeMap } from '../postgres/wal/change-map.ts';
-import { SILENT_PROGRESS } from '../../test/support/silent-progress.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
@@ -27,6 +26,7 @@ import type { EarlierSources } from './earlier-files.ts';
 import type { Sharing } from './earlier-pages.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
+import { SILENT_PROGRESS } from './progress.ts';
 
 const FULL = '20261122T191500Z-F' as BackupId;
 const NEXT = '20261122T201500Z-I' as BackupId;

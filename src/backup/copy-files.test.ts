@@ -11,7 +11,6 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { SILENT_PROGRESS } from '../../test/support/silent-progress.ts';
 import { readBackupMap } from '../repository/backup-map.ts';
 import type { BackupId } from '../repository/backup-id.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
@@ -25,7 +24,7 @@ import { copyFiles, type CopyGround, type CopyResult } from './copy-files.ts';
 import { ABORT_MS_MAX } from './copy-workers.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
-import type { BackupProgress } from './progress.ts';
+import { SILENT_PROGRESS, type BackupProgress } from './progress.ts';
 
 const ID = '20261122T191500Z-F' as BackupId;
 

@@ -18,3 +18,13 @@ export type BackupProgress = {
   copied(readBytes: number, storedBytes: number): void;
   waitingForWal(stopLsn: Lsn, arrivedLsn: Lsn | null): void;
 };
+
+/** For backups that nobody watches. */
+export const SILENT_PROGRESS: BackupProgress = {
+  note: () => undefined,
+  warning: () => undefined,
+  waitingForCheckpoint: () => undefined,
+  started: () => undefined,
+  copied: () => undefined,
+  waitingForWal: () => undefined,
+};

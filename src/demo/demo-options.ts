@@ -2,10 +2,8 @@
 import { join } from 'node:path';
 import type { ReceiverOptions } from '../archive/receiver.ts';
 import type { BackupOptions } from '../backup/backup-options.ts';
-import type { BackupProgress } from '../backup/progress.ts';
 import { thisProcess } from '../lib/this-process.ts';
 import type { Incarnation } from '../repository/repository.ts';
-import { SILENT_PROGRESS, type RestoreProgress } from '../restore/progress.ts';
 import type { RestoreRequest } from '../restore/restore-request.ts';
 import type { DemoStage } from './stage.ts';
 
@@ -16,17 +14,6 @@ const LEVEL = 1;
 /** Short, so that the story need not wait for the WAL. */
 const PIECE_INTERVAL_MS = 300;
 const WAIT_MS = 60_000;
-
-export const SILENT_RESTORE: RestoreProgress = SILENT_PROGRESS;
-
-export const SILENT_BACKUP: BackupProgress = {
-  note: () => undefined,
-  warning: () => undefined,
-  waitingForCheckpoint: () => undefined,
-  started: () => undefined,
-  copied: () => undefined,
-  waitingForWal: () => undefined,
-};
 
 export function receiverOptions(stage: DemoStage, incarnation: Incarnation): ReceiverOptions {
   return {

@@ -12,17 +12,12 @@ import type { Manifest } from '../repository/manifest.ts';
 import { planRestore } from '../restore/plan.ts';
 import { restore, type RestoreResult } from '../restore/restore.ts';
 import { openSession } from '../postgres/connection/open-session.ts';
+import { SILENT_PROGRESS as SILENT_BACKUP } from '../backup/progress.ts';
 import { sleep } from '../lib/sleep.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { parseLsn } from '../postgres/lsn.ts';
-import {
-  backupOptions,
-  receiverOptions,
-  restoreRequest,
-  SERVER,
-  SILENT_BACKUP,
-  SILENT_RESTORE,
-} from './demo-options.ts';
+import { backupOptions, receiverOptions, restoreRequest, SERVER } from './demo-options.ts';
+import { SILENT_PROGRESS as SILENT_RESTORE } from '../restore/progress.ts';
 import { buildStage, startRestored, type DemoStage } from './stage.ts';
 import { countLost, openShop, readOrders, ShopLoad, type TableContent } from './shop.ts';
 import type { Story } from './story.ts';

@@ -5,7 +5,7 @@ import { PAGE_BYTES } from '../repository/frame.ts';
 import type { FileEntry, MapEntry } from '../repository/map-chunk.ts';
 import { damaged } from '../repository/object-header.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { DamageLedger } from './damage-ledger.ts';
+import type { BlockRange, DamageLedger } from './damage-ledger.ts';
 import { faultOf } from './fault.ts';
 import type { FileContents } from './file-contents.ts';
 import type { ChunkUse, PackUse } from './load-backups.ts';
@@ -123,11 +123,10 @@ function keyOf(error: unknown): string | null {
   return typeof key === 'string' ? key : null;
 }
 
-function whereOf({ kind, from, length }: Extent): string {
+function whereOf({ kind, from, length }: Extent): string | BlockRange {
   if (kind === 'bytes') return from === 0 ? `bytes 0–${length - 1}` : `from byte ${from}`;
-  const first = from / PAGE_BYTES;
-  const last = first + length / PAGE_BYTES - 1;
-  return first === last ? `block ${first}` : `blocks ${first}–${last}`;
+  const firstBlock = from / PAGE_BYTES;
+  return { firstBlock, lastBlock: firstBlock + length / PAGE_BYTES - 1 };
 }
 
 function* extentsOf(entry: MapEntry): Generator<Extent> {

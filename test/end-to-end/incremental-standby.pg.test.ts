@@ -1,30 +1,15 @@
 /** Incremental backups that read a standby, of which each is on top of one of the primary or of the standby. */
-import { cp, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { SUPPORTED_MAJORS } from '../../src/postgres/version.ts';
-import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
-import { adoptCluster, testCluster, type TestCluster } from '../support/cluster.ts';
+import { testCluster, type TestCluster } from '../support/cluster.ts';
 import { versionsAndSources } from '../support/matrix.ts';
 import { protect, waitUntil, type ProtectedServer } from '../support/protected-server.ts';
 import { populate, WORKLOAD_DATABASES } from '../support/schema.ts';
+import { makeStandby } from '../support/standby.ts';
 import { wrongAfterRestore } from '../support/restored-state.ts';
 
 const CASES = versionsAndSources([{ major: 18, source: 'connection' }], SUPPORTED_MAJORS);
-
-/** A standby of `primary`, streaming from it: a copy of its stopped data directory. */
-async function makeStandby(primary: TestCluster): Promise<TestCluster> {
-  await primary.server.stop('fast');
-  const dataFolder = join(primary.workFolder, 'standby');
-  await cp(primary.dataFolder, dataFolder, { recursive: true, preserveTimestamps: true });
-  await primary.server.start();
-  await writeFile(join(dataFolder, 'standby.signal'), '');
-  await giveToUser(dataFolder, primary.server.user);
-  const overrides = { primary_conninfo: primary.connectionString({ user: 'replicator' }) };
-  const standby = await adoptCluster({ major: primary.major, dataFolder, overrides });
-  await standby.server.start();
-  return standby;
-}
 
 /** Lets Walnut read `cluster` from now on. */
 async function readFrom(server: ProtectedServer, cluster: TestCluster): Promise<void> {
@@ -64,7 +49,7 @@ describe('incremental backups of a standby', () => {
     async ({ major, source }) => {
       await using primary = await testCluster({ major, settings: { autovacuum: false } });
       await populate(primary, { scale: 0.1, tablespace: false });
-      await using standby = await makeStandby(primary);
+      await using standby = await makeStandby(primary, 'replicator');
       const server = await protect(primary);
       await using receiver = await server.receive();
       const full = await server.backup(['--type', 'full', '--from', source]);

@@ -1,10 +1,7 @@
 /** Servers that were restored or promoted go on as the same server, on new timelines, by the built command line. */
-import { cp, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { MajorVersion } from '../../src/postgres/version.ts';
-import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
-import { adoptCluster, testCluster, type TestCluster } from '../support/cluster.ts';
+import { testCluster, type TestCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf, type ClusterContent } from '../support/content.ts';
 import { lostCommits, mark, startLoad, type Marker } from '../support/load.ts';
 import { drawnVersion } from '../support/matrix.ts';
@@ -15,6 +12,7 @@ import {
   type ProtectedServer,
 } from '../support/protected-server.ts';
 import { populate } from '../support/schema.ts';
+import { makeStandby } from '../support/standby.ts';
 
 const COMMITS = 60;
 const clusters: TestCluster[] = [];
@@ -113,7 +111,8 @@ describe.each(drawnVersion('timelines'))('PostgreSQL %i', (major) => {
   test('promoted behind its receiver keeps what only the receiver had as a branch', async () => {
     const primary = await startCluster(major);
     const server = await protect(primary);
-    const standby = await makeStandby(primary);
+    const standby = await makeStandby(primary, 'replicator');
+    clusters.push(standby);
     await server.configure({ connection: bothHosts(primary, standby) });
     await using receiver = await server.receive();
     await server.backup(['--from', 'connection']);
@@ -143,21 +142,6 @@ describe.each(drawnVersion('timelines'))('PostgreSQL %i', (major) => {
     await expectContent(await bringBack(server, 'old', ['--timeline', '1']), branch.content);
   });
 });
-
-/** A streaming standby: a copy of the stopped primary's data folder. */
-async function makeStandby(primary: TestCluster): Promise<TestCluster> {
-  await primary.server.stop();
-  const dataFolder = join(primary.workFolder, 'standby');
-  await cp(primary.dataFolder, dataFolder, { recursive: true, preserveTimestamps: true });
-  await primary.server.start();
-  await writeFile(join(dataFolder, 'standby.signal'), '');
-  await giveToUser(dataFolder, primary.server.user);
-  const overrides = { primary_conninfo: primary.connectionString({ user: 'replicator' }) };
-  const standby = await adoptCluster({ major: primary.major, dataFolder, overrides });
-  clusters.push(standby);
-  await standby.server.start();
-  return standby;
-}
 
 /** Names both hosts, of which Walnut takes the one that is a primary. */
 function bothHosts(primary: TestCluster, standby: TestCluster): string {
