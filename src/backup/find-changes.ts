@@ -35,8 +35,8 @@ export type ChangeQuestion = {
 const POLL_FIRST_MS = 50;
 const POLL_MAX_MS = 1000;
 /**
- * A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full, and so
- * does a backup that takes segments from pg_wal itself, but at once.
+ * A receiver stores pieces of the open segment every two seconds; an archive gets a segment only when it is full. A backup
+ * that takes segments from pg_wal itself has nothing to wait for.
  */
 const SWITCH_AFTER_MS = 3000;
 /** A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. */

@@ -1,7 +1,7 @@
 /**
  * WAL of the backup, straight from the server's pg_wal: where Walnut reads the server's files anyway, a finished segment
- * need not come through the archiver's queue and a start of `wal push`, or through a receiver's next turn. Whoever brings it
- * as well finds it stored.
+ * need not come through the archiver's queue and a start of `wal push`, which then finds it stored. A receiver has a segment
+ * as soon as it is finished: there this would only be the same work once more.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -38,11 +38,11 @@ export type WalStretch = {
  * too. Objects and folders that another account made could be closed to that one, and its archiving would stop.
  */
 export async function canHandOverWal(context: BackupContext): Promise<boolean> {
-  const { connected } = context;
+  const { connected, options } = context;
   const folder = walFolderOf(context);
   // What a standby received is its own only up to where it was streamed, and old files are used again before.
   const isPrimary = connected.isStandby === false;
-  if (folder === null || !isPrimary) return false;
+  if (folder === null || !isPrimary || !options.walSupply.isArchiver) return false;
   if (connected.incarnation.walSegmentBytes > SEGMENT_BYTES_MAX) return false;
   const owner = await stat(folder).catch(() => null);
   return owner !== null && owner.uid === process.geteuid?.();
