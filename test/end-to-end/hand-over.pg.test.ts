@@ -2,6 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
+import { walStatusDocument } from '../../src/api/wal-contract.ts';
 import { testCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
 import { startLoad } from '../support/load.ts';
@@ -43,6 +44,8 @@ test('a backup on the database host does not wait for the archiver, and says tha
     () => 'nothing waits to be archived',
     async () => !(await readdir(folder)).some((name) => name.endsWith('.ready')),
   );
+  const { servers } = walStatusDocument.parse(await server.json(['wal', 'status', 'shop']));
+  expect(servers).toMatchObject([{ gaps: [], slot: null, error: null }]);
   const sound = await server.backup(['--from', 'local']);
   expect(sound.warnings).toEqual([]);
   expect(await server.run(['verify', 'shop'])).toMatchObject({ exitCode: 0 });

@@ -30,7 +30,10 @@ export const walStatusCommand: Command = defineCommand({
         const incarnation = await findIncarnation(store, server.name);
         const scope = { server: server.name, incarnation };
         const found = await readWalStatus({ store, scope, connection, slot: server.slot });
-        return walServerStatusOf(server.name, incarnation.systemIdentifier, found);
+        const shown = walServerStatusOf(server.name, incarnation.systemIdentifier, found);
+        // An archive needs no slot; one that is there all the same keeps WAL, which must not go unsaid.
+        const isNoneNeeded = server.wal === 'archive' && shown.slot?.exists === false;
+        return isNoneNeeded ? { ...shown, slot: null } : shown;
       });
       servers.push(status);
     }
