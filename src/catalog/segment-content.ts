@@ -1,7 +1,11 @@
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import type { MajorVersion } from '../postgres/version.ts';
 import { toMajorVersion } from '../postgres/version.ts';
-import { assembleSegment, type AssembledSegment } from '../postgres/wal/segment-assembly.ts';
+import {
+  assembleSegment,
+  cutSegment,
+  type AssembledSegment,
+} from '../postgres/wal/segment-assembly.ts';
 import { decodeSegmentFacts } from '../postgres/wal/segment-facts-codec.ts';
 import { describeSegment, type SegmentFacts } from '../postgres/wal/segment-facts.ts';
 import { walKeys } from '../repository/layout.ts';
@@ -9,7 +13,12 @@ import type { Incarnation } from '../repository/repository.ts';
 import { readWalObject, readWalObjectHead } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { coverOf, endOf, type OpenSegment } from './open-segment.ts';
-import type { WalInventory, WalScope } from './wal-inventory.ts';
+import {
+  holdsSegment,
+  readWalInventory,
+  type WalInventory,
+  type WalScope,
+} from './wal-inventory.ts';
 import type { WalPathSegment } from './wal-path.ts';
 
 /** What every WAL page of an incarnation must say about itself. */
@@ -73,20 +82,68 @@ export async function readOpenSegment(
   }
 }
 
-/** A segment as recovery would be given it; `length` is smaller than the segment for one that is open. */
+/** A running receiver merges pieces every few seconds: more looks than this mean that something else removes them. */
+const LOOKS_MAX = 5;
+
+/**
+ * A segment as recovery would be given it; `length` is smaller than the segment for one that was open when the inventory
+ * was read, whatever came since.
+ */
 export async function readPathSegment(
   store: ObjectStore,
   inventory: WalInventory,
   segment: WalPathSegment,
 ): Promise<AssembledSegment> {
-  const { name, open } = segment;
+  const { open } = segment;
+  if (open === null) return readWholeSegment(store, inventory, segment);
+  const { length: wanted } = coverOf(open.parts);
+  let parts: OpenSegment = open;
+  for (let look = 1; ; look += 1) {
+    const content = await readOpenSegment(store, parts, { ...inventory, ...segment });
+    if (content.length >= wanted) return cutTo(wanted, content);
+    const now = content.hasVanished ? await lookAgain(store, inventory, segment) : null;
+    if (now === null) return content;
+    if (now === 'whole') return cutTo(wanted, await readWholeSegment(store, inventory, segment));
+    if (look === LOOKS_MAX) throw keepsVanishing(segment);
+    parts = now;
+  }
+}
+
+function cutTo(length: number, content: AssembledSegment): AssembledSegment {
+  if (content.length === length) return content;
+  return { bytes: cutSegment(content.bytes, length, content.bytes.length), length };
+}
+
+/** What holds a segment whose pieces were replaced meanwhile: null when nothing does. */
+async function lookAgain(
+  store: ObjectStore,
+  scope: WalScope,
+  { timeline, number }: WalPathSegment,
+): Promise<OpenSegment | 'whole' | null> {
+  const stored = (await readWalInventory(store, scope)).timelines.get(timeline);
+  if (stored === undefined) return null;
+  if (holdsSegment(stored, number)) return 'whole';
+  return stored.open.find((candidate) => candidate.number === number) ?? null;
+}
+
+function keepsVanishing({ name }: WalPathSegment): WalnutError {
+  return new WalnutError(
+    'storage',
+    `read WAL segment ${name}: its pieces keep vanishing while they are read`,
+  );
+}
+
+async function readWholeSegment(
+  store: ObjectStore,
+  inventory: WalInventory,
+  segment: WalPathSegment,
+): Promise<AssembledSegment> {
   const { segmentBytes } = inventory;
-  if (open !== null) return readOpenSegment(store, open, { name, segmentBytes });
   const bytes = await readWalObject(store, segmentKey(inventory, segment), 'wal-segment');
   if (bytes.length !== segmentBytes) {
     throw new WalnutError(
       'object-damaged',
-      `read WAL segment ${name}: it has ${bytes.length} bytes, not ${segmentBytes}`,
+      `read WAL segment ${segment.name}: it has ${bytes.length} bytes, not ${segmentBytes}`,
     );
   }
   return { bytes, length: segmentBytes };

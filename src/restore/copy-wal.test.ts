@@ -83,7 +83,7 @@ describe('laying WAL into pg_wal', () => {
 
   test('a segment that is stored in pieces is put together and filled up with zeros', async () => {
     const first = Buffer.alloc(20_000, 1);
-    const second = Buffer.alloc(30_000, 2);
+    const second = Buffer.alloc(30_000, 2).fill(1, 0, 10_000);
     const parts = [
       { key: await storePiece(0, first), kind: 'wal-piece' as const, offset: 0, length: 20_000 },
       {
@@ -97,7 +97,48 @@ describe('laying WAL into pg_wal', () => {
     await copy({ segments: [{ number: 3n, name: OPEN, timeline: PLACE.timeline, open }] });
     const laid = await readFile(join(folder, OPEN));
     expect(laid).toHaveLength(MEGABYTE);
-    expect([laid[0], laid[10_000], laid[39_999], laid[40_000]]).toEqual([1, 2, 2, 0]);
+    expect([laid[0], laid[19_999], laid[20_000], laid[39_999], laid[40_000]]).toEqual([
+      1, 1, 2, 2, 0,
+    ]);
+  });
+
+  describe('a segment whose pieces a receiver replaced since the plan was made', () => {
+    /** Two pieces that are not stored any more. */
+    const parts = [0, 10_000].map((offset) => ({
+      key: walKeys.piece(PLACE, { segment: OPEN, offset, length: 10_000 }),
+      kind: 'wal-piece' as const,
+      offset,
+      length: 10_000,
+    }));
+    const open = { number: 3n, parts, end: parseLsn('0/304E20') };
+    const segments = [{ number: 3n, name: OPEN, timeline: PLACE.timeline, open }];
+
+    async function laid(): Promise<(number | undefined)[]> {
+      await copy({ segments });
+      const content = await readFile(join(folder, OPEN));
+      expect(content).toHaveLength(MEGABYTE);
+      return [content[0], content[19_999], content[20_000]];
+    }
+
+    test('is put together from the new ones, as far as planned', async () => {
+      await storePiece(0, Buffer.alloc(30_000, 5));
+      expect(await laid()).toEqual([5, 5, 0]);
+    });
+
+    test('is cut from the whole segment, as far as planned', async () => {
+      const content = Buffer.alloc(MEGABYTE, 6);
+      const key = walKeys.segment(PLACE, OPEN);
+      await storeWalObject(store, { key, kind: 'wal-segment', plain: content, level: 1 });
+      expect(await laid()).toEqual([6, 6, 0]);
+    });
+
+    test('is refused when less is left of it', async () => {
+      await storePiece(0, Buffer.alloc(15_000, 5));
+      await expect(copy({ segments })).rejects.toMatchObject({
+        code: 'object-damaged',
+        message: expect.stringContaining('15000 of 20000 bytes'),
+      });
+    });
   });
 
   test('a segment of another size is refused', async () => {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { coverOf } from '../catalog/open-segment.ts';
+import { readPathSegment } from '../catalog/segment-content.ts';
 import type { WalInventory } from '../catalog/wal-inventory.ts';
 import type { WalPathSegment } from '../catalog/wal-path.ts';
-import { assert } from '../lib/assert.ts';
 import { syncFolder } from '../lib/durable-file.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
 import { walKeys } from '../repository/layout.ts';
@@ -48,31 +48,19 @@ export async function copyWal(options: CopyWalOptions): Promise<number> {
 
 /** A whole segment; one that is stored only in parts is padded with zeros, where recovery ends. */
 async function readSegment(
-  { store, inventory, wal }: CopyWalOptions,
-  { name, timeline, open }: WalPathSegment,
-): Promise<Buffer> {
-  const { segmentBytes } = wal;
-  if (open === null) {
-    const key = walKeys.segment({ ...placeOf(inventory), timeline }, name);
-    const content = await readWalObject(store, key, 'wal-segment');
-    if (content.length === segmentBytes) return content;
-    throw new WalnutError(
-      'object-damaged',
-      `copy WAL segment ${name}: it has ${content.length} bytes instead of ${segmentBytes}`,
-      { hint: 'Run `walnut verify`.', details: { key } },
-    );
-  }
-  const content = Buffer.alloc(segmentBytes);
-  for (const { key, kind, offset, length } of coverOf(open.parts).parts) {
-    const part = await readWalObject(store, key, kind);
-    assert(part.length >= length, `${key} holds what its name says`);
-    part.copy(content, offset, 0, length);
-  }
-  return content;
-}
-
-function placeOf({ server, name }: WalInventory): { server: string; incarnation: string } {
-  return { server, incarnation: name };
+  { store, inventory }: CopyWalOptions,
+  segment: WalPathSegment,
+): Promise<Uint8Array> {
+  const { segmentBytes } = inventory;
+  const { bytes, length } = await readPathSegment(store, inventory, segment);
+  const { name, open } = segment;
+  const wanted = open === null ? segmentBytes : coverOf(open.parts).length;
+  if (length === wanted) return bytes;
+  throw new WalnutError(
+    'object-damaged',
+    `copy WAL segment ${name}: its stored parts hold ${length} of ${wanted} bytes without damage`,
+    { hint: 'Run `walnut verify`.', details: { segment: name } },
+  );
 }
 
 async function layDown(
