@@ -2,7 +2,7 @@
 import type { LsnSpan } from '../catalog/change-plan.ts';
 import { readChanges, type Changes } from '../catalog/changes.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
-import { readWalInventory } from '../catalog/wal-inventory.ts';
+import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
 import { followWal } from '../catalog/wal-path.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import { sleep } from '../lib/sleep.ts';
@@ -10,7 +10,7 @@ import { switchWal } from '../postgres/connection/backup-functions.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
 import { LONG_PAGE_HEADER_BYTES } from '../postgres/wal/wal-constants.ts';
-import type { TimelineHistory } from '../postgres/timeline-history.ts';
+import type { LsnRange, TimelineHistory } from '../postgres/timeline-history.ts';
 import type { BackupContext } from './backup-context.ts';
 import { canHandOverWal, handOverWal } from './hand-over-wal.ts';
 import type { ChangeSource } from './decide-ground.ts';
@@ -39,7 +39,10 @@ const POLL_MAX_MS = 1000;
  * that takes segments from pg_wal itself has nothing to wait for.
  */
 const SWITCH_AFTER_MS = 3000;
-/** A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. */
+/**
+ * A gap may close by itself: segments arrive in any order, and pieces give way to their segment while one reads. One that
+ * a receiver has recorded does not: the server itself no longer had that WAL.
+ */
 const GAP_GRACE_MS = 5000;
 
 export async function findChanges(
@@ -72,7 +75,7 @@ async function archivedChanges(context: BackupContext, span: LsnSpan): Promise<C
     const seen = await lookForChanges(context, span);
     const waitedMs = Date.now() - begunMs;
     if (seen.kind === 'known' || seen.kind === 'unusable') return seen;
-    if (seen.kind === 'gap' && waitedMs > GAP_GRACE_MS) return seen;
+    if (seen.kind === 'gap' && (seen.isRecorded || waitedMs > GAP_GRACE_MS)) return seen;
     if (waitedMs > options.walTimeoutMs) return notArrived(seen.from, span.to, waitedMs);
     if (seen.kind === 'waiting') {
       if ((await handOverWal(context, { ...span, from: seen.from })) > 0) continue;
@@ -88,11 +91,16 @@ async function archivedChanges(context: BackupContext, span: LsnSpan): Promise<C
   }
 }
 
-/** `waiting` when stored WAL ends, without a hole, before the span does. */
+type Seen =
+  | Exclude<Changes, { readonly kind: 'gap' }>
+  | (Extract<Changes, { readonly kind: 'gap' }> & { readonly isRecorded: boolean })
+  /** Stored WAL ends, without a hole, before the span does. */
+  | { readonly kind: 'waiting'; readonly from: Lsn };
+
 async function lookForChanges(
   { options, connected, signal }: BackupContext,
   span: LsnSpan,
-): Promise<Changes | { readonly kind: 'waiting'; readonly from: Lsn }> {
+): Promise<Seen> {
   const { store, server } = options;
   const scope = { server, incarnation: connected.incarnation };
   const inventory = await readWalInventory(store, scope);
@@ -102,9 +110,15 @@ async function lookForChanges(
   }
   // Over a hole too: of WAL that retention gave up, the changes were kept.
   const found = await readChanges(store, inventory, { ...span, signal });
-  if (found.kind !== 'gap' || hole === null) return found;
+  if (found.kind !== 'gap') return found;
+  if (hole === null) return { ...found, isRecorded: false };
   const reason = `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing`;
-  return { kind: 'gap', from: end, reason };
+  return { kind: 'gap', from: end, reason, isRecorded: isRecorded(inventory, hole) };
+}
+
+function isRecorded({ timelines }: WalInventory, hole: LsnRange): boolean {
+  const recorded = timelines.get(hole.timeline)?.recordedGaps ?? [];
+  return recorded.some(({ start, end }) => start < hole.end && hole.start < end);
 }
 
 function notArrived(from: Lsn, startLsn: Lsn, waitedMs: number): Changes {
