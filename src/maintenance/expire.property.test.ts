@@ -9,6 +9,7 @@ import {
   type Moment,
   type RandomHistory,
 } from '../../test/support/random-history.ts';
+import { isFullMatrix } from '../../test/support/matrix.ts';
 import { drawSeed, randomBelow, seededRandom, type Random } from '../../test/support/random.ts';
 import { backupsOnHistory, type BackupRecord } from '../catalog/backup-catalog.ts';
 import { namesOf } from '../catalog/backup-deletion.ts';
@@ -23,8 +24,8 @@ import { newestTimeline, type WalInventory } from '../catalog/wal-inventory.ts';
 import { followWal } from '../catalog/wal-path.ts';
 import { readServerPicture, retentionInput } from './read-retention.ts';
 
-const CASES = 2000;
-/** Cases per test, so that a failing one is soon found. */
+const CASES = isFullMatrix() ? 2000 : 1000;
+/** Tests that they are told in, so that a failing one is soon found. */
 const BATCHES = 40;
 
 const seed = drawSeed();

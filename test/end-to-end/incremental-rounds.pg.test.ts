@@ -15,7 +15,7 @@ import { pickOne, seededRandom } from '../support/random.ts';
 import { runRounds } from '../support/rounds/rounds.ts';
 
 /** Few in a run that somebody waits for; `WALNUT_TEST_ROUNDS` asks for as many as one has time for. */
-const ROUNDS = Number(process.env['WALNUT_TEST_ROUNDS'] ?? (isFullMatrix() ? 20 : 3));
+const ROUNDS = Number(process.env['WALNUT_TEST_ROUNDS'] ?? (isFullMatrix() ? 20 : 2));
 const LIMIT_MS = 30 * 60_000;
 
 /** Of the versions that are asked for, another one for each source in each run; all of them in the matrix. */

@@ -7,6 +7,7 @@ import type { MajorVersion } from '../../src/postgres/version.ts';
 import { testCluster, type TestCluster } from '../support/cluster.ts';
 import { protect, waitUntil, type ProtectedServer } from '../support/protected-server.ts';
 import { populate } from '../support/schema.ts';
+import { drawnCases } from '../support/matrix.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';
 import type { WalnutProcess } from '../support/walnut.ts';
 
@@ -17,10 +18,15 @@ type Source = (typeof SOURCES)[number];
 const MB = 1024 * 1024;
 const LONG_AGO = new Date('2020-01-01');
 
-/** All sources on the newest version; on the oldest, another one for each interruption. */
+/** Each interruption from another source on the oldest version, and from two by draw, or all, on the newest. */
 const ROWS: readonly { major: MajorVersion; sources: readonly (readonly Source[])[] }[] = [
   { major: 13, sources: [['local'], ['connection'], ['stream']] },
-  { major: 18, sources: [SOURCES, SOURCES, SOURCES] },
+  {
+    major: 18,
+    sources: ['signal', 'kill', 'crash'].map((how) =>
+      drawnCases(`interrupted by ${how}`, 2, SOURCES),
+    ),
+  },
 ];
 
 describe.each(ROWS)('a backup of PostgreSQL $major', ({ major, sources }) => {

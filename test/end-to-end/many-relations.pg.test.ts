@@ -9,7 +9,7 @@ import { isFullMatrix } from '../support/matrix.ts';
 import { protect, waitForRecovery, type ProtectedServer } from '../support/protected-server.ts';
 
 const MB = 1024 * 1024;
-const RELATIONS = isFullMatrix() ? 20_000 : 4000;
+const RELATIONS = isFullMatrix() ? 20_000 : 2500;
 /** A transaction holds a lock for each relation that it makes. */
 const AT_ONCE = 500;
 const QUIET_MS = 4000;

@@ -100,7 +100,7 @@ describe('wal receive', () => {
     await populate(cluster);
     const archive = await makeTestArchive(cluster);
     const { config } = archive;
-    const load = startLoad(cluster, { restMs: 1 });
+    const load = startLoad(cluster, { restMs: 5 });
     for (let kill = 0; kill < 20; kill += 1) {
       await using receiver = await spawnWalnut(['wal', 'receive', TEST_SERVER], { config });
       await receiver.waitForLine('streaming from');
@@ -241,7 +241,7 @@ describe('wal receive', () => {
     const backup = await runWalnut(['backup', TEST_SERVER], { config });
     expect(backup.exitCode).toBe(0);
     const load = startLoad(cluster);
-    await sleep(3000);
+    await sleep(1500);
     await cluster.server.kill();
     const { acknowledged } = await load.stop();
     expect(Math.min(...acknowledged)).toBeGreaterThan(10);
@@ -264,7 +264,7 @@ describe('wal receive', () => {
     await using receiver = await spawnWalnut(['wal', 'receive', TEST_SERVER], { config });
     await receiver.waitForLine('streaming from');
     const load = startLoad(cluster);
-    await sleep(3000);
+    await sleep(1500);
     await load.stop();
     await waitForWal(archive, await cluster.value('select pg_switch_wal()::text'));
     await receiver.stop('SIGTERM');

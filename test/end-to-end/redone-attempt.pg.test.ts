@@ -7,7 +7,7 @@ import { backupDocument } from '../../src/api/contract.ts';
 import type { MajorVersion } from '../../src/postgres/version.ts';
 import { appendBallast } from '../support/ballast.ts';
 import { testCluster, type TestCluster } from '../support/cluster.ts';
-import { isFullMatrix, versions } from '../support/matrix.ts';
+import { drawnCases, versions } from '../support/matrix.ts';
 import { protect, waitUntil, type ProtectedServer } from '../support/protected-server.ts';
 import { wrongAfterRestore } from '../support/restored-state.ts';
 
@@ -24,9 +24,6 @@ type Case = {
 const CASES: readonly Case[] = [
   { type: 'full', source: 'connection' },
   { type: 'incremental', source: 'local' },
-];
-const ALL_CASES: readonly Case[] = [
-  ...CASES,
   { type: 'full', source: 'local' },
   { type: 'incremental', source: 'connection' },
 ];
@@ -76,9 +73,7 @@ function folderOf({ repository }: ProtectedServer, id: string): string {
 }
 
 describe.each(versions([18], [13, 18]))('PostgreSQL %i', (major) => {
-  const cases = isFullMatrix() ? ALL_CASES : CASES;
-
-  test.each(cases)(
+  test.each(drawnCases('redone', 1, CASES))(
     'a killed $type backup from $source is redone and stores only what it has to',
     async ({ type, source }) => {
       const scene = await begin(major, type);

@@ -9,7 +9,7 @@ import {
 import { sleep } from '../../src/lib/sleep.ts';
 import { testCluster, type TestCluster } from '../support/cluster.ts';
 import { protect, waitForRecovery, type ProtectedServer } from '../support/protected-server.ts';
-import { drawSeed, randomBelow, seededRandom } from '../support/random.ts';
+import { drawFrom, drawSeed, randomBelow, seededRandom } from '../support/random.ts';
 
 const TYPES = ['full', 'incremental', 'incremental', 'full', 'incremental', 'incremental'] as const;
 const ROWS = 20_000;
@@ -54,10 +54,10 @@ describe(`retention of PostgreSQL 18 (seed ${seed})`, () => {
     await running.exited;
   }
 
-  /** Every listed backup restores to its own content. */
-  async function requireRestorable(stage: string): Promise<void> {
+  /** Every listed backup, or so many of them by draw, restores to its own content. */
+  async function requireRestorable(stage: string, count = backups.length): Promise<void> {
     const { backups: listed } = await server.list();
-    for (const { id } of listed) {
+    for (const { id } of drawFrom(listed, count, random)) {
       const name = `${stage}-${id.toLowerCase()}`;
       const words = ['--backup', id, '--to-immediate', '--action', 'promote'];
       await server.restore(name, { words });
@@ -95,7 +95,8 @@ describe(`retention of PostgreSQL 18 (seed ${seed})`, () => {
     const again = expireDocument.parse(await server.json(['expire', 'shop']));
     expect(again.freedBytes).toBe(0);
     expect((await server.run(['verify', 'shop'])).stdout).toContain('Nothing is damaged');
-    await requireRestorable('expired');
+    // All of them are restored when the same repository was compacted.
+    await requireRestorable('expired', 1);
   }, 300_000);
 
   test('leaves every backup restorable when compact is killed, and the next run finishes', async () => {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { giveToUser } from '../../src/sandbox/scratch-folder.ts';
 import { adoptCluster, testCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
+import { drawnCases, isFullMatrix } from '../support/matrix.ts';
 import { protect, waitForRecovery } from '../support/protected-server.ts';
 import { populate } from '../support/schema.ts';
 import { makeStandby, waitUntilCaughtUp } from '../support/standby.ts';
@@ -12,9 +13,9 @@ import { makeStandby, waitUntilCaughtUp } from '../support/standby.ts';
 type Source = 'local' | 'connection' | 'stream';
 type Case = { readonly major: 13 | 15 | 18; readonly source: Source };
 
-/** Every case with WALNUT_TEST_MATRIX=full; otherwise those that between them cross each line of code. */
+/** Every case with WALNUT_TEST_MATRIX=full; otherwise `few`, which differ most. */
 function cases(all: readonly Case['major'][], few: readonly Case[]): readonly Case[] {
-  if (process.env['WALNUT_TEST_MATRIX'] !== 'full') return few;
+  if (!isFullMatrix()) return few;
   const sources: readonly Source[] = ['local', 'connection', 'stream'];
   return all.flatMap((major) => sources.map((source) => ({ major, source })));
 }
@@ -36,7 +37,7 @@ const IN_PLACE = cases(
 );
 
 describe('a standby', () => {
-  test.each(STANDBYS)(
+  test.each(drawnCases('standbys', 2, STANDBYS))(
     'of PostgreSQL $major is backed up while the primary works, source $source, and comes back',
     async ({ major, source }) => {
       await using primary = await testCluster({ major, initdb: { dataChecksums: true } });
@@ -63,7 +64,7 @@ describe('a standby', () => {
 });
 
 describe('an in-place tablespace', () => {
-  test.each(IN_PLACE)(
+  test.each(drawnCases('in place', 1, IN_PLACE))(
     'of PostgreSQL $major comes back, source $source',
     async ({ major, source }) => {
       await using cluster = await testCluster({

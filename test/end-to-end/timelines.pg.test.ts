@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 async function startCluster(major: MajorVersion): Promise<TestCluster> {
-  const cluster = await testCluster({ major, initdb: { walSegmentMegabytes: 1 } });
+  const cluster = await testCluster({ major, initdb: { walSegmentMegabytes: 4 } });
   clusters.push(cluster);
   await populate(cluster, { scale: 0.05, tablespace: false });
   return cluster;

@@ -12,6 +12,7 @@ import {
 import { TEST_PASSWORD, testCluster, type TestCluster } from '../support/cluster.ts';
 import { contentDifferences, contentOf } from '../support/content.ts';
 import { startLoad } from '../support/load.ts';
+import { drawnCases } from '../support/matrix.ts';
 import {
   protect,
   waitForRecovery,
@@ -32,7 +33,7 @@ const LAYOUTS = [
 ];
 
 describe('a cluster', () => {
-  test.each(LAYOUTS)(
+  test.each(drawnCases('layouts', 2, LAYOUTS))(
     'with segments of $walSegmentMegabytes MB and checksums $dataChecksums comes back',
     async ({ walSegmentMegabytes, dataChecksums, wal }) => {
       const initdb = { walSegmentMegabytes, dataChecksums };

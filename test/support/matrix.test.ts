@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { testMatrix } from './matrix.ts';
+import { drawFrom, seededRandom } from './random.ts';
 
 const CHOICES = ['local', 'connection', 'stream'] as const;
 const drawOf = (seed: string, full = false): unknown[] =>
@@ -36,4 +37,16 @@ test('the full matrix and a chosen version are what they say', () => {
   expect(testMatrix({ seed: 'a', full: false, majors: [16] }).map(({ major }) => major)).toEqual([
     16,
   ]);
+});
+
+test('drawn cases keep their order, are as many as asked, and reach every case', () => {
+  const draws = Array.from({ length: 40 }, (_, seed) =>
+    drawFrom([1, 2, 3, 4], 2, seededRandom(String(seed))),
+  );
+  for (const drawn of draws) {
+    expect(drawn).toHaveLength(2);
+    expect(drawn).toEqual(drawn.toSorted());
+  }
+  expect(new Set(draws.flat())).toEqual(new Set([1, 2, 3, 4]));
+  expect(drawFrom([1, 2], 3, seededRandom('a'))).toEqual([1, 2]);
 });

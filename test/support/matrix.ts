@@ -1,6 +1,6 @@
 import { inject } from 'vitest';
 import { SUPPORTED_MAJORS, type MajorVersion } from '../../src/postgres/version.ts';
-import { drawSeed, pickOne, seededRandom } from './random.ts';
+import { drawFrom, drawSeed, pickOne, seededRandom } from './random.ts';
 
 /** One version of PostgreSQL to test with, and how much of each test to run on it. */
 export type MatrixRow = {
@@ -70,6 +70,12 @@ export function versions(
 export function drawnVersion(purpose: string): readonly MajorVersion[] {
   const drawn = pickOne(seededRandom(`${testSeed()}/${purpose}`), SUPPORTED_MAJORS);
   return versions([drawn], SUPPORTED_MAJORS);
+}
+
+/** So many of the cases, in their order, by the run's seed; others in the next run, all with WALNUT_TEST_MATRIX=full. */
+export function drawnCases<T>(purpose: string, count: number, cases: readonly T[]): readonly T[] {
+  if (isFullMatrix()) return cases;
+  return drawFrom(cases, count, seededRandom(`${testSeed()}/${purpose}`));
 }
 
 export type VersionAndSource = {

@@ -29,3 +29,10 @@ export function pickOne<T>(random: Random, choices: readonly T[]): T {
   if (choice === undefined) throw new RangeError('pick one of no choices');
   return choice;
 }
+
+/** `count` of the choices, or all when there are not more, in their order. */
+export function drawFrom<T>(choices: readonly T[], count: number, random: Random): T[] {
+  const left = choices.map((_, index) => index);
+  while (left.length > count) left.splice(randomBelow(random, left.length), 1);
+  return choices.filter((_, index) => left.includes(index));
+}

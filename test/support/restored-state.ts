@@ -18,7 +18,8 @@ export type RestoredFrom = {
 export async function wrongAfterRestore(options: RestoredFrom): Promise<string[]> {
   const { server, cluster, backup, tablespaces = [] } = options;
   const expected = await contentOf(cluster);
-  const words = ['--backup', backup, '--to-immediate', '--action', 'promote'];
+  // Copied WAL saves a start of Walnut for each segment; that it can be fetched is for other tests to show.
+  const words = ['--backup', backup, '--to-immediate', '--action', 'promote', '--wal', 'copy'];
   await server.restore(`restored-${backup}`, { words, tablespaces });
   await using restored = await server.adopt(`restored-${backup}`);
   await restored.server.start();
