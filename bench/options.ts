@@ -30,7 +30,7 @@ export const HELP = `node bench/bench.ts [options]
   --jobs N                workers of each contender (2)
   --levels L,L            zstd levels (1,3)
   --repetitions N         medians of N (3)
-  --scenarios NAME,NAME   of full, incremental, wal-push, wal-receive, small-relations (all)
+  --scenarios NAME,NAME   of full, incremental, chain, wal-push, wal-receive, small-relations (all)
   --wal-segments N        of WAL in the two WAL scenarios (64)
   --relations N           in small-relations (100000)
   --only NAME,NAME        of walnut, pg_basebackup, pgbackrest

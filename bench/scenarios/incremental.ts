@@ -19,24 +19,24 @@ import {
 } from './scenario.ts';
 
 const CHAIN_LENGTH = 10;
+const CHAIN_SHARE = 0.01;
 
 type Entrant = { readonly contender: Contender; readonly attempt: Attempt };
 
 type Change = { readonly name: string; readonly apply: (bench: Bench) => Promise<number> };
 
+function randomPages(share: number): Change {
+  const name = `${share * 100} % of the pages, at random`;
+  return { name, apply: async ({ cluster }) => changePages(cluster, share) };
+}
+
 const CHANGES: readonly Change[] = [
   { name: 'nothing changed', apply: async () => 0 },
-  ...[0.001, 0.01, 0.1].map((share) => ({
-    name: `${share * 100} % of the pages, at random`,
-    apply: async ({ cluster }: Bench) => changePages(cluster, share),
-  })),
+  ...[0.001, 0.01, 0.1].map(randomPages),
   { name: 'rows appended', apply: async ({ cluster }) => appendRows(cluster) },
 ];
 
-/**
- * Incremental backups of the same changes by everyone who has them: each kind of change once per repetition, then a chain
- * of ten at 1 %, and a restore from its end beside one from its full backup's.
- */
+/** Incremental backups of the same changes by everyone who has them: each kind of change once per repetition. */
 export const incremental: Scenario = async (bench) => {
   const entrants = await enter(bench);
   try {
@@ -45,29 +45,48 @@ export const incremental: Scenario = async (bench) => {
         await takeAll(bench, entrants, { change, repetition, isMeasured: true });
       }
     }
-    const change = must(CHANGES[2], 'one percent');
-    for (let number = 0; number < CHAIN_LENGTH; number += 1) {
-      await takeAll(bench, entrants, { change, repetition: number, isMeasured: false });
-    }
-    for (let repetition = 0; repetition < bench.options.repetitions; repetition += 1) {
-      for (const contender of inTurn(bench.contenders, repetition)) {
-        const entrant = entrants.find((one) => one.contender === contender);
-        if (entrant === undefined) continue;
-        const { measurement, bytes } = await measureRestore(entrant.attempt, contender);
-        bench.results.add({
-          section: `Restore from the end of ${CHAIN_LENGTH} incremental backups of 1 %`,
-          contender: contender.name,
-          repetition,
-          measurement,
-          amountBytes: bytes,
-          storedBytes: null,
-        });
-      }
-    }
   } finally {
     for (const { attempt } of entrants) await leave(attempt);
   }
 };
+
+/** Restores of a fresh full backup, and of the tenth incremental one that rests on it. */
+export const chain: Scenario = async (bench) => {
+  const entrants = await enter(bench);
+  try {
+    await restoreAll(bench, entrants, 'Restore from a fresh full backup');
+    const change = randomPages(CHAIN_SHARE);
+    for (let number = 0; number < CHAIN_LENGTH; number += 1) {
+      await takeAll(bench, entrants, { change, repetition: number, isMeasured: false });
+    }
+    const section = `Restore from the last of ${CHAIN_LENGTH} incremental backups of ${CHAIN_SHARE * 100} %`;
+    await restoreAll(bench, entrants, section);
+  } finally {
+    for (const { attempt } of entrants) await leave(attempt);
+  }
+};
+
+async function restoreAll(
+  bench: Bench,
+  entrants: readonly Entrant[],
+  section: string,
+): Promise<void> {
+  for (let repetition = 0; repetition < bench.options.repetitions; repetition += 1) {
+    for (const contender of inTurn(bench.contenders, repetition)) {
+      const entrant = entrants.find((one) => one.contender === contender);
+      if (entrant === undefined) continue;
+      const { measurement, bytes } = await measureRestore(entrant.attempt, contender);
+      bench.results.add({
+        section,
+        contender: contender.name,
+        repetition,
+        measurement,
+        amountBytes: bytes,
+        storedBytes: null,
+      });
+    }
+  }
+}
 
 /** A full backup of each, not measured here. */
 async function enter(bench: Bench): Promise<Entrant[]> {

@@ -1,5 +1,5 @@
 import { full } from './full.ts';
-import { incremental } from './incremental.ts';
+import { chain, incremental } from './incremental.ts';
 import type { Scenario } from './scenario.ts';
 import { smallRelations } from './small-relations.ts';
 import { walPush, walReceive } from './wal.ts';
@@ -8,6 +8,7 @@ import { walPush, walReceive } from './wal.ts';
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   full,
   incremental,
+  chain,
   'wal-push': walPush,
   'wal-receive': walReceive,
   'small-relations': smallRelations,
