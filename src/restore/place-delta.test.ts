@@ -27,6 +27,7 @@ import { createFilesystemFolder } from '../storage/filesystem/filesystem-store.t
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 import { placeFiles, type PlacedFiles, type PlaceFilesOptions } from './place-files.ts';
+import { PlaceWorkers, type PlaceWorkersOptions } from './place-workers.ts';
 
 const PAGE = 8192;
 const FRAME = 32 * PAGE;
@@ -74,8 +75,10 @@ function pages(count: number, seed: number): Buffer {
   return content;
 }
 
-async function place(overrides: Partial<PlaceFilesOptions> = {}): Promise<PlacedFiles> {
-  return await placeFiles({
+async function place(
+  overrides: Partial<PlaceFilesOptions & PlaceWorkersOptions> = {},
+): Promise<PlacedFiles> {
+  const options = {
     store,
     manifest,
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
@@ -87,7 +90,8 @@ async function place(overrides: Partial<PlaceFilesOptions> = {}): Promise<Placed
     onPlaced: () => {},
     onSettle: () => {},
     ...overrides,
-  });
+  };
+  return await placeFiles({ ...options, workers: new PlaceWorkers(options) });
 }
 
 function at(path: string): string {

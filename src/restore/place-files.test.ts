@@ -25,6 +25,7 @@ import { backupKeys } from '../repository/layout.ts';
 import type { MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import { PackWriter } from '../repository/pack-writer.ts';
 import { placeFiles, type PlacedFiles, type PlaceFilesOptions } from './place-files.ts';
+import { PlaceWorkers, type PlaceWorkersOptions } from './place-workers.ts';
 
 let folder: string;
 let target: string;
@@ -49,16 +50,16 @@ function pages(count: number, seed: number): Buffer {
 
 async function place(
   backup: Omit<StoredBackupOptions, 'store'>,
-  overrides: Partial<PlaceFilesOptions> = {},
+  overrides: Partial<PlaceFilesOptions & PlaceWorkersOptions> = {},
 ): Promise<PlacedFiles> {
   return await placeStored(await storeBackup({ store, ...backup }), overrides);
 }
 
 async function placeStored(
   manifest: Manifest,
-  overrides: Partial<PlaceFilesOptions> = {},
+  overrides: Partial<PlaceFilesOptions & PlaceWorkersOptions> = {},
 ): Promise<PlacedFiles> {
-  return await placeFiles({
+  const options = {
     store,
     manifest,
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
@@ -70,7 +71,8 @@ async function placeStored(
     onPlaced: () => {},
     onSettle: () => {},
     ...overrides,
-  });
+  };
+  return await placeFiles({ ...options, workers: new PlaceWorkers(options) });
 }
 
 const file = { mode: 0o600, modifiedMs: 0 };

@@ -7,10 +7,8 @@ import type { FileOwner } from './file-owner.ts';
 import { fileFailure } from './file-failure.ts';
 import type { Locations } from './locations.ts';
 import { Outline } from './outline-files.ts';
-import { PLACED_BYTES, PLACED_BYTES_LENGTH, type PlaceWorkerSetup } from './place-protocol.ts';
-import type { PlaceTask } from './place-tasks.ts';
+import type { PlaceWorkers } from './place-workers.ts';
 import { settleFiles } from './settle-files.ts';
-import { WorkerPool } from './worker-pool.ts';
 
 /** How often progress is told. */
 const PROGRESS_INTERVAL_MS = 200;
@@ -22,8 +20,8 @@ export type PlaceFilesOptions = {
   /** Whether files may stand there already: then only what differs is read and written. */
   readonly keepPresent: boolean;
   readonly owner: FileOwner | null;
-  readonly jobs: number;
-  readonly rateBytesPerSecond: number | null;
+  /** Closed when all content is placed. */
+  readonly workers: PlaceWorkers;
   readonly signal: AbortSignal;
   /** Told of the bytes that are written or were found right. */
   readonly onPlaced: (placedBytes: number, totalBytes: number) => void;
@@ -46,25 +44,20 @@ export type PlacedFiles = {
  * present files may be kept they are empty.
  */
 export async function placeFiles(options: PlaceFilesOptions): Promise<PlacedFiles> {
-  const outline = new Outline(options);
-  const counters = new SharedArrayBuffer(PLACED_BYTES_LENGTH);
-  const readBytes = await placeContent(options, outline, counters);
+  const { workers } = options;
+  const outline = new Outline({ ...options, jobs: workers.jobs });
+  const readBytes = await placeContent(options, outline);
   options.onSettle();
   await settleFiles(options);
   await settleFolders(options, outline.folders);
   const { files, links } = outline;
-  const writtenBytes = countOf(counters, 'written');
-  return { writtenBytes, keptBytes: countOf(counters, 'kept'), readBytes, files, links };
+  const [writtenBytes, keptBytes] = [workers.countOf('written'), workers.countOf('kept')];
+  return { writtenBytes, keptBytes, readBytes, files, links };
 }
 
-async function placeContent(
-  options: PlaceFilesOptions,
-  outline: Outline,
-  counters: SharedArrayBuffer,
-): Promise<number> {
-  const setup: PlaceWorkerSetup = { ...workerSetup(options), placedBytes: counters };
-  const pool = new WorkerPool<PlaceTask>({ module: 'place-worker', workers: options.jobs, setup });
-  const told = tellProgress(options, counters);
+async function placeContent(options: PlaceFilesOptions, outline: Outline): Promise<number> {
+  const told = tellProgress(options);
+  const { pool } = options.workers;
   try {
     return await pool.run(outline.tasks(), {
       signal: options.signal,
@@ -91,18 +84,10 @@ async function settleFolders(
   }
 }
 
-function workerSetup(options: PlaceFilesOptions): Omit<PlaceWorkerSetup, 'placedBytes'> {
-  const { store, locations, owner, rateBytesPerSecond } = options;
-  return { store: store.description, locations, owner, rateBytesPerSecond };
-}
-
-function tellProgress(
-  { onPlaced, manifest }: PlaceFilesOptions,
-  shared: SharedArrayBuffer,
-): { stop(): void } {
+function tellProgress({ onPlaced, manifest, workers }: PlaceFilesOptions): { stop(): void } {
   const totalBytes = livePlainBytes(manifest);
   const tell = (): void =>
-    onPlaced(countOf(shared, 'written') + countOf(shared, 'kept'), totalBytes);
+    onPlaced(workers.countOf('written') + workers.countOf('kept'), totalBytes);
   const timer = setInterval(tell, PROGRESS_INTERVAL_MS);
   return {
     stop() {
@@ -110,8 +95,4 @@ function tellProgress(
       tell();
     },
   };
-}
-
-function countOf(counters: SharedArrayBuffer, counter: keyof typeof PLACED_BYTES): number {
-  return Number(Atomics.load(new BigInt64Array(counters), PLACED_BYTES[counter]));
 }

@@ -1,5 +1,6 @@
 /** The steps of a restore, in the order in which they happen. */
 export type RestorePhase =
+  | 'prove'
   | 'prepare'
   | 'delete'
   | 'place'

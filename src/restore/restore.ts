@@ -7,6 +7,7 @@ import { copyWal } from './copy-wal.ts';
 import { systemCodeOf } from './file-failure.ts';
 import { locate, rootFolders } from './locations.ts';
 import { placeFiles, type PlacedFiles } from './place-files.ts';
+import { PlaceWorkers } from './place-workers.ts';
 import type { RestorePlan } from './plan.ts';
 import { prepareFolders } from './prepare-folders.ts';
 import type { RestoreProgress } from './progress.ts';
@@ -19,6 +20,8 @@ import { removeMarker, writeMarker } from './unfinished-marker.ts';
 
 export type RestoreContext = {
   readonly store: ObjectStore;
+  /** What has to be known before anything is written; the threads start meanwhile. */
+  readonly prove?: () => Promise<void>;
   readonly progress: RestoreProgress;
   readonly signal: AbortSignal;
 };
@@ -40,14 +43,17 @@ export type RestoreResult = {
  * interrupts the restore leaves nothing that could be started by mistake; everything is durable before that step.
  */
 export async function restore(plan: RestorePlan, context: RestoreContext): Promise<RestoreResult> {
-  const { progress } = context;
+  const { progress, store, prove } = context;
   const startedMs = performance.now();
+  await using workers = new PlaceWorkers({ store, ...plan.request, ...plan });
+  progress.phaseBegan('prove');
+  await prove?.();
   progress.phaseBegan('prepare');
   await prepareFolders(plan.locations);
   const lock = plan.delta === null ? null : await lockTarget(plan.locations.dataDirectory);
   try {
     await begin(plan, context);
-    const done = await placeAll(plan, context);
+    const done = await placeAll(plan, context, workers);
     return { ...done, durationMs: Math.round(performance.now() - startedMs) };
   } finally {
     await lock?.release();
@@ -74,10 +80,11 @@ async function begin(
 async function placeAll(
   plan: RestorePlan,
   context: RestoreContext,
+  workers: PlaceWorkers,
 ): Promise<Omit<RestoreResult, 'durationMs'>> {
   const { progress } = context;
   progress.phaseBegan('place');
-  const placed = await place(plan, context);
+  const placed = await place(plan, context, workers);
   await completeFolders(plan);
   progress.phaseBegan('wal');
   const walBytes = await layWal(plan, context);
@@ -98,8 +105,9 @@ async function placeAll(
 }
 
 async function place(
-  { backup, delta, locations, owner, request }: RestorePlan,
+  { backup, delta, locations, owner }: RestorePlan,
   { store, progress, signal }: RestoreContext,
+  workers: PlaceWorkers,
 ): Promise<PlacedFiles> {
   return await placeFiles({
     store,
@@ -107,8 +115,7 @@ async function place(
     locations,
     keepPresent: delta !== null,
     owner,
-    jobs: request.jobs,
-    rateBytesPerSecond: request.rateBytesPerSecond,
+    workers,
     signal,
     onPlaced: (done, total) => progress.placed(done, total),
     onSettle: () => progress.phaseBegan('settle'),

@@ -21,6 +21,8 @@ const YOUNG_MEGABYTES = 6;
 /** Worker threads that work off one stream of tasks. The first failure ends them all. */
 export class WorkerPool<Task> {
   readonly #workers: readonly Worker[];
+  /** Of a worker that ended before it was asked for anything. */
+  #failure: Error | null = null;
 
   constructor({ module, workers, setup }: WorkerPoolOptions) {
     this.#workers = Array.from(
@@ -31,6 +33,10 @@ export class WorkerPool<Task> {
           resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEGABYTES },
         }),
     );
+    for (const worker of this.#workers) {
+      worker.on('error', (error) => (this.#failure ??= error as Error));
+      worker.on('exit', (code) => (this.#failure ??= workerEnded(code)));
+    }
   }
 
   /**
@@ -56,6 +62,7 @@ export class WorkerPool<Task> {
         options.signal.throwIfAborted();
         const post = (): void =>
           worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
+        if (this.#failure !== null) throw this.#failure;
         // Made while the worker is busy. A failure is met when its turn comes.
         following = iterator.next();
         following.catch(() => undefined);
@@ -80,6 +87,10 @@ export class WorkerPool<Task> {
   }
 }
 
+function workerEnded(code: number): WalnutError {
+  return new WalnutError('failed', `place files: a worker thread ended with code ${code}`);
+}
+
 async function* iteratorOf<Task>(
   tasks: Iterable<Task> | AsyncIterable<Task>,
 ): AsyncGenerator<Task, void> {
@@ -92,8 +103,7 @@ async function answerOf(worker: Worker, post: () => void, signal: AbortSignal): 
     if (answer.kind === 'done') resolve(answer.readBytes);
     else reject(deserializeError(answer.failure));
   };
-  const onExit = (code: number): void =>
-    reject(new WalnutError('failed', `place files: a worker thread ended with code ${code}`));
+  const onExit = (code: number): void => reject(workerEnded(code));
   const onAbort = (): void => reject(signal.reason as Error);
   worker.once('message', onMessage).once('error', reject).once('exit', onExit);
   signal.addEventListener('abort', onAbort, { once: true });

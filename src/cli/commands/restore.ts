@@ -183,12 +183,12 @@ async function runRestore(
 ): Promise<RestoreResult> {
   const { probeRestoreCommand } = await import('../../restore/probe-restore-command.ts');
   const { restore } = await import('../../restore/restore.ts');
-  await probeRestoreCommand(plan, signal);
   const bar = output.startProgress('restoring');
   try {
     return await restore(plan, {
       store,
       signal,
+      prove: async () => probeRestoreCommand(plan, signal),
       progress: {
         phaseBegan: (phase) => bar.relabel(PHASE_LABELS[phase]),
         placed: (done, total) => bar.update(done, total),
@@ -200,6 +200,7 @@ async function runRestore(
 }
 
 const PHASE_LABELS: Readonly<Record<RestorePhase, string>> = {
+  prove: 'trying restore_command',
   prepare: 'preparing folders',
   delete: 'deleting what does not belong',
   place: 'restoring',
