@@ -91,6 +91,7 @@ async function restoreAll(
 /** A full backup of each, not measured here. */
 async function enter(bench: Bench): Promise<Entrant[]> {
   const [level = 1] = bench.options.levels;
+  await removeFolder(pendingFolder(bench));
   await makeOwnedFolder(pendingFolder(bench), bench.cluster.server.user);
   const entrants: Entrant[] = [];
   for (const contender of bench.contenders) {
