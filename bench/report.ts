@@ -53,7 +53,7 @@ const HOW_TO_READ = `## How to read it
 * **CPU s** is user and system time of the program with all its processes and threads; **server CPU s** is what the PostgreSQL server
   and its archive commands spent meanwhile. **Peak MB** is the largest sum of the proportional set sizes of the program's
   processes, sampled 20 times a second. **Read MB** is what its processes asked of files and sockets (\`rchar\`), page cache or not.
-  With Walnut that counts the WAL segments that an incremental backup takes from pg_wal and those it learns from what changed: 16 MB each.
+  With Walnut that counts the WAL segments, 16 MB each, that a backup takes from pg_wal itself.
   **Stored MB** is what was added to the repository, WAL left out.
 * The tables hold prose, numbers, times, uuids and JSON with dead rows and indexes (\`bench/mixed-tables.ts\`), not the filler of pgbench,
   which compresses thirty to one and hides what compression costs. Changes are updates of single rows in random pages; index pages that

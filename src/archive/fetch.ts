@@ -3,6 +3,7 @@
  * WAL and promotes, so `not-in-repository` is thrown for one thing only: a file beyond the end of the plan, or, without a
  * plan, one behind which nothing of its timeline or its descendants is stored. Every other absence is a hole.
  */
+import { PIECE_LOOKS_MAX, piecesKeepVanishing } from '../catalog/segment-content.ts';
 import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { isSegmentName, parseSegmentName } from '../postgres/segment-name.ts';
@@ -16,9 +17,6 @@ import { judgeMissingHistory, judgeMissingSegment, type FetchPlan } from './fetc
 import { findOtherCopy, type SegmentCopy } from './other-copies.ts';
 import { findIncarnation } from './incarnation.ts';
 import { placeFile } from './place-file.ts';
-
-/** A running receiver merges pieces every few seconds: more looks than this mean that something else removes them. */
-const LOOKS_MAX = 5;
 
 export type FetchRequest = {
   readonly store: ObjectStore;
@@ -87,7 +85,7 @@ async function fetchHistory(
 async function fetchSegment(
   request: FetchRequest,
   incarnation: Incarnation,
-  attemptsLeft = LOOKS_MAX,
+  attemptsLeft = PIECE_LOOKS_MAX,
 ): Promise<FetchOutcome> {
   const { store, server, name } = request;
   const segmentBytes = incarnation.walSegmentBytes;
@@ -111,10 +109,7 @@ async function fetchSegment(
   const copy = await findOtherCopy({ ...request, inventory, isDamaged: damage !== null });
   if (copy === 'look-again') {
     if (attemptsLeft > 1) return fetchSegment(request, incarnation, attemptsLeft - 1);
-    throw new WalnutError(
-      'storage',
-      `fetch ${name}: its pieces keep vanishing while they are read`,
-    );
+    throw piecesKeepVanishing(`fetch ${name}`);
   }
   if (copy !== null) {
     const damaged = damage === null ? [] : [{ key, reason: damage.message }];

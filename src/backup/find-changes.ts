@@ -2,15 +2,15 @@
 import type { LsnSpan } from '../catalog/change-plan.ts';
 import { readChanges, type Changes } from '../catalog/changes.ts';
 import type { BackupRecord } from '../catalog/backup-catalog.ts';
-import { readWalInventory, type WalInventory } from '../catalog/wal-inventory.ts';
-import { followWal } from '../catalog/wal-path.ts';
+import { readWalInventory } from '../catalog/wal-inventory.ts';
+import { followWal, isRecordedGap } from '../catalog/wal-path.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import { sleep } from '../lib/sleep.ts';
 import { switchWal } from '../postgres/connection/backup-functions.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentNumberAt, segmentStart } from '../postgres/segment-name.ts';
 import { LONG_PAGE_HEADER_BYTES } from '../postgres/wal/wal-constants.ts';
-import type { LsnRange, TimelineHistory } from '../postgres/timeline-history.ts';
+import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import type { BackupContext } from './backup-context.ts';
 import { canHandOverWal, handOverWal } from './hand-over-wal.ts';
 import type { ChangeSource } from './decide-ground.ts';
@@ -113,12 +113,7 @@ async function lookForChanges(
   if (found.kind !== 'gap') return found;
   if (hole === null) return { ...found, isRecorded: false };
   const reason = `WAL from ${formatLsn(hole.start)} to ${formatLsn(hole.end)} is missing`;
-  return { kind: 'gap', from: end, reason, isRecorded: isRecorded(inventory, hole) };
-}
-
-function isRecorded({ timelines }: WalInventory, hole: LsnRange): boolean {
-  const recorded = timelines.get(hole.timeline)?.recordedGaps ?? [];
-  return recorded.some(({ start, end }) => start < hole.end && hole.start < end);
+  return { kind: 'gap', from: end, reason, isRecorded: isRecordedGap(inventory, hole) };
 }
 
 function notArrived(from: Lsn, startLsn: Lsn, waitedMs: number): Changes {

@@ -83,7 +83,12 @@ export async function readOpenSegment(
 }
 
 /** A running receiver merges pieces every few seconds: more looks than this mean that something else removes them. */
-const LOOKS_MAX = 5;
+export const PIECE_LOOKS_MAX = 5;
+
+/** @param act such as `fetch 000000010000000000000003`. */
+export function piecesKeepVanishing(act: string): WalnutError {
+  return new WalnutError('storage', `${act}: its pieces keep vanishing while they are read`);
+}
 
 /**
  * A segment as recovery would be given it; `length` is smaller than the segment for one that was open when the inventory
@@ -104,7 +109,7 @@ export async function readPathSegment(
     const now = content.hasVanished ? await lookAgain(store, inventory, segment) : null;
     if (now === null) return content;
     if (now === 'whole') return cutTo(wanted, await readWholeSegment(store, inventory, segment));
-    if (look === LOOKS_MAX) throw keepsVanishing(segment);
+    if (look === PIECE_LOOKS_MAX) throw piecesKeepVanishing(`read WAL segment ${segment.name}`);
     parts = now;
   }
 }
@@ -124,13 +129,6 @@ async function lookAgain(
   if (stored === undefined) return null;
   if (holdsSegment(stored, number)) return 'whole';
   return stored.open.find((candidate) => candidate.number === number) ?? null;
-}
-
-function keepsVanishing({ name }: WalPathSegment): WalnutError {
-  return new WalnutError(
-    'storage',
-    `read WAL segment ${name}: its pieces keep vanishing while they are read`,
-  );
 }
 
 async function readWholeSegment(

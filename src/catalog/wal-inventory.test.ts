@@ -15,7 +15,7 @@ import {
   readWalInventory,
   type WalInventory,
 } from './wal-inventory.ts';
-import { followWal } from './wal-path.ts';
+import { followWal, isRecordedGap } from './wal-path.ts';
 
 const SIZE = 1024 * 1024;
 const INCARNATION: Incarnation = {
@@ -111,6 +111,24 @@ describe('the inventory', () => {
   test('ignores pieces of a segment that is stored whole', async () => {
     const inventory = await inventoryOf({ segments: [[1, 3, 5]], pieces: [[1, 5, 0, 1000]] });
     expect(inventory.timelines.get(toTimelineId(1))?.open).toEqual([]);
+  });
+
+  test('knows which missing WAL does not come any more', async () => {
+    const segments = [
+      [1, 3, 5],
+      [1, 8, 9],
+    ] as const;
+    const missing = { timeline: toTimelineId(1), start: at(6), end: at(8) };
+    const recorded = await inventoryOf({ segments, gaps: [[1, at(7), at(8)]] });
+    expect(isRecordedGap(recorded, missing)).toBe(true);
+    const late = await inventoryOf({
+      segments,
+      gaps: [
+        [1, at(8), at(9)],
+        [2, at(6), at(8)],
+      ],
+    });
+    expect(isRecordedGap(late, missing)).toBe(false);
   });
 
   test('shows a recorded gap until the WAL came after all', async () => {

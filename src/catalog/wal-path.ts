@@ -131,6 +131,12 @@ function findSegment(extents: readonly Extent[], search: SegmentSearch): FoundSe
   return null;
 }
 
+/** Whether a receiver found that the server no longer had some of a missing range: that part does not come any more. */
+export function isRecordedGap({ timelines }: WalInventory, missing: LsnRange): boolean {
+  const recorded = timelines.get(missing.timeline)?.recordedGaps ?? [];
+  return recorded.some(({ start, end }) => start < missing.end && missing.start < end);
+}
+
 /** The missing range at `end`, if any WAL of the history is stored behind it. */
 function holeAt(extents: readonly Extent[], end: Lsn): LsnRange | null {
   const starts = extents.flatMap((extent) => {

@@ -45,7 +45,9 @@ export type RestoreResult = {
 export async function restore(plan: RestorePlan, context: RestoreContext): Promise<RestoreResult> {
   const { progress, store, prove } = context;
   const startedMs = performance.now();
-  await using workers = new PlaceWorkers({ store, ...plan.request, ...plan });
+  const { locations, owner } = plan;
+  const { jobs, rateBytesPerSecond } = plan.request;
+  await using workers = new PlaceWorkers({ store, locations, owner, jobs, rateBytesPerSecond });
   progress.phaseBegan('prove');
   await prove?.();
   progress.phaseBegan('prepare');

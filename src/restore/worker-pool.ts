@@ -21,7 +21,7 @@ const YOUNG_MEGABYTES = 6;
 /** Worker threads that work off one stream of tasks. The first failure ends them all. */
 export class WorkerPool<Task> {
   readonly #workers: readonly Worker[];
-  /** Of a worker that ended before it was asked for anything. */
+  /** Of the first worker that ended; met by who deals tasks next. */
   #failure: Error | null = null;
 
   constructor({ module, workers, setup }: WorkerPoolOptions) {

@@ -100,7 +100,7 @@ describe('wal receive', () => {
     await populate(cluster);
     const archive = await makeTestArchive(cluster);
     const { config } = archive;
-    const load = startLoad(cluster, { restMs: 5 });
+    const load = startLoad(cluster, { restMs: 1 });
     for (let kill = 0; kill < 20; kill += 1) {
       await using receiver = await spawnWalnut(['wal', 'receive', TEST_SERVER], { config });
       await receiver.waitForLine('streaming from');

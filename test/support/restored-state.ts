@@ -1,5 +1,6 @@
 import type { TestCluster } from './cluster.ts';
 import { contentDifferences, contentOf } from './content.ts';
+import { isFullMatrix } from './matrix.ts';
 import { waitForRecovery, type ProtectedServer } from './protected-server.ts';
 import { unsoundParts } from './sound-cluster.ts';
 
@@ -18,8 +19,9 @@ export type RestoredFrom = {
 export async function wrongAfterRestore(options: RestoredFrom): Promise<string[]> {
   const { server, cluster, backup, tablespaces = [] } = options;
   const expected = await contentOf(cluster);
-  // Copied WAL saves a start of Walnut for each segment; that it can be fetched is for other tests to show.
-  const words = ['--backup', backup, '--to-immediate', '--action', 'promote', '--wal', 'copy'];
+  // Copied WAL saves a start of Walnut for each segment; the matrix has time for it.
+  const wal = isFullMatrix() ? 'fetch' : 'copy';
+  const words = ['--backup', backup, '--to-immediate', '--action', 'promote', '--wal', wal];
   await server.restore(`restored-${backup}`, { words, tablespaces });
   await using restored = await server.adopt(`restored-${backup}`);
   await restored.server.start();
