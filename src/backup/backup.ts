@@ -2,6 +2,7 @@
  * A backup, from the first connection to the stored manifest. Reads like the manual:
  * https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP
  */
+import { counted } from '../lib/counted.ts';
 import { newBackupStamp } from '../repository/backup-id.ts';
 import { messageOf } from '../lib/walnut-error.ts';
 import { serverKeys } from '../repository/layout.ts';
@@ -133,7 +134,7 @@ async function remove(
 ): Promise<void> {
   for (const { id, objects, bytes } of plan.attempts) {
     progress.note(
-      `removing the interrupted backup ${id}: ${objects.length} objects, ${bytes} bytes`,
+      `removing the interrupted backup ${id}: ${counted(objects.length, 'object')}, ${bytes} bytes`,
     );
     for (const { key } of objects) progress.note(`  ${key}`);
   }

@@ -1,3 +1,4 @@
+import { counted } from '../../lib/counted.ts';
 import type { BackupRecord } from '../../catalog/backup-catalog.ts';
 import type { RecoveryWindow } from '../../catalog/recovery-window.ts';
 import { formatLsn } from '../../postgres/lsn.ts';
@@ -70,7 +71,7 @@ function backupRow(
   { now, zoneOffset = localZoneOffset }: ListRendering,
 ): string[] {
   const notes: string[] = [];
-  if (damaged) notes.push(`DAMAGED: ${count(manifest.damage.length, 'page')} on the server`);
+  if (damaged) notes.push(`DAMAGED: ${counted(manifest.damage.length, 'page')} on the server`);
   if (hit.has(id)) notes.push('DAMAGED in the repository: walnut verify tells where');
   const mark = kept.get(id);
   if (mark !== undefined) {
@@ -124,8 +125,4 @@ function windowLine(
 function gapLine({ timeline, start, end }: LsnRange): string {
   const size = renderBytes(Number(end - start));
   return `    timeline ${timeline}: ${formatLsn(start)} to ${formatLsn(end)}, ${size}`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

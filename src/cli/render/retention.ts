@@ -1,3 +1,4 @@
+import { counted } from '../../lib/counted.ts';
 import { namesOf, sizeOf } from '../../catalog/backup-deletion.ts';
 import type { PlannedBackup } from '../../catalog/retention-plan.ts';
 import type { KeepReason } from '../../catalog/retention-policy.ts';
@@ -58,7 +59,7 @@ export function renderDeletionPlan(
 ): string {
   const lines = plan.backups.map((deletion) => {
     const names = namesOf(deletion);
-    return `  ${deletion.id}: ${names.length} objects, frees ${renderBytes(deletion.freedBytes)}`;
+    return `  ${deletion.id}: ${counted(names.length, 'object')}, frees ${renderBytes(deletion.freedBytes)}`;
   });
   if (contentStays !== null) lines.push(`  Their content stays for now: ${contentStays}`);
   lines.push(...leftoverLines(plan.leftovers), ...lostLines(windows, zoneOffset));
@@ -90,13 +91,15 @@ function walLine({
 }: ReturnType<typeof expiringTimelines>[number]): string {
   const stretches = ranges.map(({ fromLsn, toLsn }) => `${fromLsn} to ${toLsn}`).join(', ');
   const what = stretches === '' ? '' : ` ${stretches}`;
-  return `  WAL of timeline ${timeline}${what}: ${objects} objects, frees ${renderBytes(freedBytes)}`;
+  return `  WAL of timeline ${timeline}${what}: ${counted(objects, 'object')}, frees ${renderBytes(freedBytes)}`;
 }
 
 function leftoverLines(leftovers: Parameters<typeof sizeOf>[0]): string[] {
   if (leftovers.length === 0) return [];
   const bytes = renderBytes(sizeOf(leftovers));
-  return [`  Left by work that did not end: ${leftovers.length} objects, frees ${bytes}`];
+  return [
+    `  Left by work that did not end: ${counted(leftovers.length, 'object')}, frees ${bytes}`,
+  ];
 }
 
 function lostLines(windows: WindowChange, zoneOffset: ZoneOffset): string[] {

@@ -1,3 +1,4 @@
+import { counted } from '../../lib/counted.ts';
 import type { DamagedObject, VerifyReport } from '../../maintenance/verify-types.ts';
 import { renderFields } from './table.ts';
 import { renderBytes, renderDuration, renderRate } from './units.ts';
@@ -18,7 +19,7 @@ export function renderVerifyReport(
 ): string {
   const rate = renderRate((checkedBytes / Math.max(durationMs, 1)) * 1000);
   const share = samplePercent === null ? '' : `, a sample of ${samplePercent} %`;
-  const read = `${checkedObjects} objects, ${renderBytes(checkedBytes)} in ${renderDuration(durationMs)} (${rate})${share}`;
+  const read = `${counted(checkedObjects, 'object')}, ${renderBytes(checkedBytes)} in ${renderDuration(durationMs)} (${rate})${share}`;
   if (damaged.length === 0) return `Nothing is damaged. Read and checked: ${read}.`;
   const backups = [...new Set(damaged.flatMap((one) => one.backups))].toSorted();
   return [
