@@ -30,6 +30,12 @@ const PAUSE_MS_MAX = 1000;
 /** One task, and what it needs of the repository, on its way. */
 type Work = { readonly task: TaskSteps; readonly ranges: RangeShelf };
 
+export type Placed = {
+  /** Bytes read from the repository. */
+  readonly readBytes: number;
+  readonly written: Promise<void>;
+};
+
 /**
  * What a place worker does, apart from talking to its parent. It goes through its part of the target from the first block
  * to the last, and takes each stretch from whichever backup of the chain holds it: so the target is written in long
@@ -56,8 +62,8 @@ export class PlaceEngine {
     this.#placedBytes = new BigInt64Array(setup.placedBytes);
   }
 
-  /** Answers the bytes read from the repository. */
-  async run({ placements: encoded }: PlaceTask): Promise<number> {
+  /** One task after the other; the next one may begin while what this one filled last is still being written. */
+  async place({ placements: encoded }: PlaceTask): Promise<Placed> {
     const placements = readPlacements(encoded);
     if (placements.some(({ compare }) => compare)) {
       this.#present ??= await PresentContent.create(this.#files);
@@ -67,11 +73,11 @@ export class PlaceEngine {
     const ranges = new RangeShelf(this.#store, rangesOf(absent), this.#pool);
     try {
       await this.#place({ task, ranges });
-      await this.#stretches.flush();
     } finally {
       await ranges.close();
     }
-    return ranges.readBytes;
+    const { written } = await this.#stretches.flush();
+    return { readBytes: ranges.readBytes, written };
   }
 
   async #stepsOf(placements: readonly Placement[]): Promise<TaskSteps> {

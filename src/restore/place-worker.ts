@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../lib/assert.ts';
 import { openStore } from '../storage/open-store.ts';
-import { PlaceEngine } from './place-engine.ts';
+import { PlaceEngine, type Placed } from './place-engine.ts';
 import type { PlaceWorkerSetup, WorkerAnswer } from './place-protocol.ts';
 import type { PlaceTask } from './place-tasks.ts';
 import { serializeError } from '../lib/serialized-error.ts';
@@ -14,9 +14,13 @@ const port = must(parentPort, 'the place worker runs in a worker thread');
 const setup = workerData as PlaceWorkerSetup;
 const engine = openStore(setup.store).then((store) => new PlaceEngine(store, setup));
 
-async function answer(task: PlaceTask): Promise<WorkerAnswer> {
+/** Resolves when the engine is free for the next task. */
+let free: Promise<unknown> = engine;
+
+async function answer(placing: Promise<Placed>): Promise<WorkerAnswer> {
   try {
-    const readBytes = await (await engine).run(task);
+    const { readBytes, written } = await placing;
+    await written;
     return { kind: 'done', readBytes };
   } catch (error) {
     return { kind: 'failed', failure: serializeError(error) };
@@ -24,5 +28,7 @@ async function answer(task: PlaceTask): Promise<WorkerAnswer> {
 }
 
 port.on('message', (task: PlaceTask) => {
-  void answer(task).then((result) => port.postMessage(result));
+  const placing = free.then(async () => (await engine).place(task));
+  free = placing.catch(() => undefined);
+  void answer(placing).then((result) => port.postMessage(result));
 });

@@ -63,6 +63,23 @@ export type PlanSources = {
   readonly program: RestoreCommandProgram;
 };
 
+/** What is decided first: from which backup, to where, along which WAL. Enough to try restore_command. */
+export type RestoreDecision = Pick<
+  RestorePlan,
+  | 'request'
+  | 'backup'
+  | 'inventory'
+  | 'passedOver'
+  | 'end'
+  | 'locations'
+  | 'owner'
+  | 'wal'
+  | 'restoreCommand'
+> & {
+  /** What stands in the target; null without `--delta`. */
+  readonly present: DeltaTarget | null;
+};
+
 /**
  * Decides how to restore, and refuses what cannot end well. Reads only.
  * @throws WalnutError `no-backup`, `target-unreachable`, `target-not-empty`, `foreign-system`, `disk-full`, `usage`,
@@ -72,6 +89,14 @@ export async function planRestore(
   sources: PlanSources,
   request: RestoreRequest,
 ): Promise<RestorePlan> {
+  return completePlan(sources, await decideRestore(sources, request));
+}
+
+/** The first half of {@link planRestore}, which reads no map. */
+export async function decideRestore(
+  sources: PlanSources,
+  request: RestoreRequest,
+): Promise<RestoreDecision> {
   const { store, now } = sources;
   const catalog = await readBackupCatalog(store, request.server);
   const named = catalog.backups.find(({ id }) => id === request.backup);
@@ -82,14 +107,27 @@ export async function planRestore(
   const { manifest } = backup;
   const present = await presentTarget(request, manifest);
   const locations = await planLocations(request, manifest, present);
-  const { links } = request;
   const keep = present !== null && present.kind !== 'empty';
   const owner = await resolveOwner(locations.dataDirectory, { wanted: request.owner, keep });
+  const wal = planWal(inventory, backup, { end, mode: request.wal });
+  const restoreCommand = commandOf(sources.program, { request, end, wal, inventory });
+  const decided = { request, backup, inventory, passedOver, end, locations, owner };
+  return { ...decided, wal, restoreCommand, present };
+}
+
+/** The second half of {@link planRestore}: how much of what goes where, and whether there is room for it. */
+export async function completePlan(
+  { store, now }: PlanSources,
+  decision: RestoreDecision,
+): Promise<RestorePlan> {
+  const { present, ...decided } = decision;
+  const { request, backup, inventory, end, locations, wal, restoreCommand } = decided;
+  const { manifest } = backup;
+  const { links } = request;
   const content = await planContent(store, manifest, { locations, links });
   const storedWal = { inventory, fromLsn: backup.startLsn };
   const found = { store, manifest, locations, links, storedWal, now };
   const delta = present === null ? null : await planDelta(found, present);
-  const wal = planWal(inventory, backup, { end, mode: request.wal });
   const bytesByRoot = delta?.growthByRoot ?? content.bytesByRoot;
   const room = await planRoom(neededBytes(bytesByRoot, wal, locations));
   const order = recoveryOrder({
@@ -98,7 +136,6 @@ export async function planRestore(
     wanted: request.action,
     consistentLsn: backup.stopLsn,
   });
-  const restoreCommand = commandOf(sources.program, { request, end, wal, inventory });
   const settings = restoredSettings({
     request,
     end,
@@ -106,19 +143,7 @@ export async function planRestore(
     restoreCommand: restoreCommand === null ? NO_MORE_WAL : restoreCommandSetting(restoreCommand),
   });
   const changes = changedSettings(settings, manifest);
-  const decided = {
-    request,
-    backup,
-    inventory,
-    passedOver,
-    end,
-    order,
-    locations,
-    owner,
-    content,
-    delta,
-  };
-  const plan = { ...decided, room, wal, restoreCommand, settings, changes };
+  const plan = { ...decided, order, content, delta, room, settings, changes };
   return { ...plan, warnings: warningsOf(plan) };
 }
 

@@ -16,12 +16,39 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const run = promisify(execFile);
 
+/** What a probe needs to know of a restore. */
+type Probed = Pick<RestorePlan, 'restoreCommand' | 'wal' | 'owner'>;
+
+/**
+ * A probe under way, while the rest of the plan is made; disposing ends one whose answer nobody waits for any more.
+ */
+export class RestoreCommandProof implements AsyncDisposable {
+  readonly #givenUp = new AbortController();
+  readonly #probe: Promise<void>;
+
+  constructor(probed: Probed, signal: AbortSignal) {
+    this.#probe = probeRestoreCommand(probed, AbortSignal.any([signal, this.#givenUp.signal]));
+    // A failure is met where the proof is waited for; what the plan refuses comes first.
+    this.#probe.catch(() => undefined);
+  }
+
+  /** @throws WalnutError as {@link probeRestoreCommand} */
+  async done(): Promise<void> {
+    await this.#probe;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#givenUp.abort();
+    await this.#probe.catch(() => undefined);
+  }
+}
+
 /**
  * Proves, before anything is written, that the account which will run the server can get WAL: it runs the restore_command
  * as that account for the first segment that recovery needs.
  * @throws WalnutError `permission` with what the command said.
  */
-export async function probeRestoreCommand(plan: RestorePlan, signal: AbortSignal): Promise<void> {
+export async function probeRestoreCommand(plan: Probed, signal: AbortSignal): Promise<void> {
   const { restoreCommand, wal, owner } = plan;
   if (restoreCommand === null || wal.firstSegment === null) return;
   const folder = await mkdtemp(join(tmpdir(), 'walnut-probe-'));
@@ -65,7 +92,7 @@ async function runAs(
   }
 }
 
-function notProven(plan: RestorePlan, error: unknown): WalnutError {
+function notProven(plan: Probed, error: unknown): WalnutError {
   const { stderr = '' } = error as { stderr?: string };
   const lines = stderr.split('\n').filter((line) => line.trim() !== '');
   const said = lines.slice(-TOLD_LINES_MAX).join('; ');

@@ -58,10 +58,13 @@ export class StretchWriter {
     if (this.#gathered.bytes === STRETCH_BYTES) await this.#hand();
   }
 
-  /** Resolves when everything taken is written; making it durable is for later. */
-  async flush(): Promise<void> {
+  /**
+   * Hands over what is gathered. Answers what resolves when everything taken so far is written, while others may be filled
+   * already; making it durable is for later.
+   */
+  async flush(): Promise<{ readonly written: Promise<void> }> {
     await this.#hand();
-    await this.#written();
+    return { written: this.#writing ?? Promise.resolve() };
   }
 
   #continues({ path, fileOffset, bytes }: Placement): boolean {

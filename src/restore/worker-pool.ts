@@ -12,11 +12,8 @@ export type WorkerPoolOptions = {
   readonly setup: unknown;
 };
 
-/**
- * A worker's content lies in buffers that it keeps; left to itself V8 takes 40 MB for the few objects beside them, and no less
- * time.
- */
-const YOUNG_MEGABYTES = 6;
+/** Tasks that a worker has at a time: it begins the second while what the first one filled last is being written. */
+const TASKS_PER_WORKER = 2;
 
 /** Worker threads that work off one stream of tasks. The first failure ends them all. */
 export class WorkerPool<Task> {
@@ -27,11 +24,7 @@ export class WorkerPool<Task> {
   constructor({ module, workers, setup }: WorkerPoolOptions) {
     this.#workers = Array.from(
       { length: workers },
-      () =>
-        new Worker(workerUrl(module, import.meta.url), {
-          workerData: setup,
-          resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEGABYTES },
-        }),
+      () => new Worker(workerUrl(module, import.meta.url), { workerData: setup }),
     );
     for (const worker of this.#workers) {
       worker.on('error', (error) => (this.#failure ??= error as Error));
@@ -55,18 +48,25 @@ export class WorkerPool<Task> {
     let readBytes = 0;
     let isStopped = false;
     const lane = async (worker: Worker): Promise<void> => {
+      using answers = new Answers(worker, options.signal);
+      const asked: Promise<number>[] = [];
       let following = iterator.next();
       for (;;) {
         const next = await following;
-        if (next.done === true || isStopped) return;
+        if (isStopped) return;
         options.signal.throwIfAborted();
-        const post = (): void =>
-          worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
         if (this.#failure !== null) throw this.#failure;
-        // Made while the worker is busy. A failure is met when its turn comes.
-        following = iterator.next();
-        following.catch(() => undefined);
-        const answered = await answerOf(worker, post, options.signal);
+        if (next.done !== true) {
+          worker.postMessage(next.value, options.transfer?.(next.value) ?? []);
+          asked.push(answers.next());
+          // Made while the worker is busy. A failure is met when its turn comes.
+          following = iterator.next();
+          following.catch(() => undefined);
+          if (asked.length < TASKS_PER_WORKER) continue;
+        }
+        const first = asked.shift();
+        if (first === undefined) return;
+        const answered = await first;
         // Not in one statement: the sum would be read before the wait, and what other lanes added meanwhile lost.
         readBytes += answered;
       }
@@ -97,21 +97,42 @@ async function* iteratorOf<Task>(
   yield* tasks;
 }
 
-async function answerOf(worker: Worker, post: () => void, signal: AbortSignal): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const onMessage = (answer: WorkerAnswer): void => {
-    if (answer.kind === 'done') resolve(answer.readBytes);
-    else reject(deserializeError(answer.failure));
+/** The answers of one worker, each to the task that was sent to it first of those that wait. */
+class Answers implements Disposable {
+  readonly #worker: Worker;
+  readonly #signal: AbortSignal;
+  readonly #waiting: PromiseWithResolvers<number>[] = [];
+  readonly #onMessage = (answer: WorkerAnswer): void => {
+    const first = this.#waiting.shift();
+    if (answer.kind === 'done') first?.resolve(answer.readBytes);
+    else first?.reject(deserializeError(answer.failure));
   };
-  const onExit = (code: number): void => reject(workerEnded(code));
-  const onAbort = (): void => reject(signal.reason as Error);
-  worker.once('message', onMessage).once('error', reject).once('exit', onExit);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    post();
-    return await promise;
-  } finally {
-    worker.off('message', onMessage).off('error', reject).off('exit', onExit);
-    signal.removeEventListener('abort', onAbort);
+  readonly #onError = (error: unknown): void => this.#fail(error as Error);
+  readonly #onExit = (code: number): void => this.#fail(workerEnded(code));
+  readonly #onAbort = (): void => this.#fail(this.#signal.reason as Error);
+
+  constructor(worker: Worker, signal: AbortSignal) {
+    this.#worker = worker;
+    this.#signal = signal;
+    worker.on('message', this.#onMessage).on('error', this.#onError).on('exit', this.#onExit);
+    signal.addEventListener('abort', this.#onAbort);
+  }
+
+  next(): Promise<number> {
+    const waiting = Promise.withResolvers<number>();
+    this.#waiting.push(waiting);
+    // A failure is met when its turn comes.
+    waiting.promise.catch(() => undefined);
+    return waiting.promise;
+  }
+
+  [Symbol.dispose](): void {
+    const worker = this.#worker;
+    worker.off('message', this.#onMessage).off('error', this.#onError).off('exit', this.#onExit);
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 }

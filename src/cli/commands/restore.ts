@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 import { parseRate } from '../../config/quantities.ts';
 import { WalnutError } from '../../lib/walnut-error.ts';
-import type { RestorePlan } from '../../restore/plan.ts';
+import type { PlanSources, RestoreDecision } from '../../restore/plan.ts';
 import type { RestorePhase } from '../../restore/progress.ts';
 import type { RestoreResult } from '../../restore/restore.ts';
-import type { ObjectStore } from '../../storage/object-store.ts';
 import {
   choice,
   defineCommand,
@@ -153,23 +152,24 @@ export const restoreCommand: Command = defineCommand({
   run: async (values, context) => {
     const server = await context.resolveServer(values.server);
     const { path: configPath } = await context.loadConfiguration();
-    const { planRestore } = await import('../../restore/plan.ts');
+    const { planRestore, decideRestore } = await import('../../restore/plan.ts');
     const { withReader } = await import('../../catalog/readers.ts');
     const { listBackupIds } = await import('../../repository/repository.ts');
     const request = restoreRequest(values, server, context.now());
     const shimPath = join(context.packageRoot, 'bin', 'walnut-restore-command');
     const program = { shimPath, configPath };
     return await withRepository(server.repository, async (store) => {
+      const sources = { store, now: context.now(), program };
       if (values.dryRun) {
-        const plan = await planRestore({ store, now: context.now(), program }, request);
+        const plan = await planRestore(sources, request);
         return { document: restorePlanDocumentOf(plan), text: renderRestorePlan(plan) };
       }
       const backups = await listBackupIds(store, server.name);
       const reading = { server: server.name, backups, command: 'restore' };
       const result = await withReader(store, reading, async (registration) => {
-        const plan = await planRestore({ store, now: context.now(), program }, request);
-        await registration.narrow([plan.backup.id]);
-        return runRestore(plan, store, context);
+        const decision = await decideRestore(sources, request);
+        await registration.narrow([decision.backup.id]);
+        return runRestore(decision, sources, context);
       });
       return { document: restoreDocumentOf(result), text: renderRestored(result) };
     });
@@ -177,18 +177,21 @@ export const restoreCommand: Command = defineCommand({
 });
 
 async function runRestore(
-  plan: RestorePlan,
-  store: ObjectStore,
+  decision: RestoreDecision,
+  sources: PlanSources,
   { output, signal }: CommandContext,
 ): Promise<RestoreResult> {
-  const { probeRestoreCommand } = await import('../../restore/probe-restore-command.ts');
+  const { RestoreCommandProof } = await import('../../restore/probe-restore-command.ts');
+  const { completePlan } = await import('../../restore/plan.ts');
   const { restore } = await import('../../restore/restore.ts');
+  await using proof = new RestoreCommandProof(decision, signal);
+  const plan = await completePlan(sources, decision);
   const bar = output.startProgress('restoring');
   try {
     return await restore(plan, {
-      store,
+      store: sources.store,
       signal,
-      prove: async () => probeRestoreCommand(plan, signal),
+      prove: async () => proof.done(),
       progress: {
         phaseBegan: (phase) => bar.relabel(PHASE_LABELS[phase]),
         placed: (done, total) => bar.update(done, total),
