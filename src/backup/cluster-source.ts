@@ -1,4 +1,5 @@
 /** The one interface to the files of a server, however Walnut reaches them. */
+import type { Wait } from '../lib/wait.ts';
 import type { FileIdentity } from '../repository/map-chunk.ts';
 
 export type FolderEntry = {
@@ -34,12 +35,12 @@ export type FileRange = {
 /** Largest single read: large enough to keep a disk and a connection busy, small enough to hold per worker. */
 export const RANGE_BYTES_MAX: number = 1024 * 1024;
 
-/** Where read bytes go. Calls come in the order of the ranges; `received` is awaited before the next range. */
+/** Where read bytes go. Calls come in the order of the ranges; what `received` answers is awaited before the next one. */
 export type RangeSink = {
   /** At least the range's length; valid until `received` has returned. */
   bufferFor(index: number): Uint8Array;
   /** `byteCount` is smaller than asked at the end of the file, null when the file is gone. */
-  received(index: number, byteCount: number | null): void | Promise<void>;
+  received(index: number, byteCount: number | null): Wait;
 };
 
 /** Reads file contents in a worker thread. */

@@ -20,6 +20,7 @@ import { withCheckpointLimit } from './connect.ts';
 import type { ClusterSource } from './cluster-source.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
+import { CopyWorkers } from './copy-workers.ts';
 import { decideGround, type BackupGround } from './decide-ground.ts';
 import { readExternalFiles } from './external-files.ts';
 import { listFiles } from './list-files.ts';
@@ -33,6 +34,7 @@ export async function copyByFunctions(
   source: FunctionsSource,
 ): Promise<CopiedCluster> {
   const { options, progress, connected, stamp, signal } = context;
+  await using workers = new CopyWorkers(options.jobs, signal);
   progress.waitingForCheckpoint();
   const startedAt = await connected.serverTime();
   const startLsn = await withCheckpointLimit(
@@ -48,7 +50,7 @@ export async function copyByFunctions(
   await noteAttempt(grounded, { ...start, startedAt });
   const expectedBytes = ground.changes === null ? await connected.expectedBytes() : null;
   progress.started({ id, type: ground.type, startLsn, expectedBytes });
-  const copy = await copyAll(grounded, source, startLsn);
+  const copy = await copyAll(grounded, source, { startLsn, workers });
   // After all files of all workers: a standby's end of backup is the minRecoveryPoint of this very copy.
   const controlFile = await readControlFile(source.files, signal);
   const externalFiles = await readExternalFiles(source.files, connected.facts, warnOf(context));
@@ -87,7 +89,7 @@ function requireSameTimeline(ground: BackupGround, seen: TimelineId, started: Ti
 async function copyAll(
   context: GroundedContext,
   source: FunctionsSource,
-  startLsn: bigint,
+  { startLsn, workers }: { readonly startLsn: bigint; readonly workers: CopyWorkers },
 ): Promise<CopyResult> {
   const { options, progress, connected, id, ground, signal } = context;
   const files = listFiles({
@@ -109,7 +111,7 @@ async function copyAll(
       server: options.server,
       id,
       source: source.workerSource,
-      jobs: options.jobs,
+      workers,
       level: options.level,
       rateBytesPerSecond: options.rateBytesPerSecond,
       verifyChecksums: connected.facts.dataChecksums,

@@ -19,6 +19,7 @@ import { noteAttempt } from './note-attempt.ts';
 import { withCheckpointLimit, type BackupConnection } from './connect.ts';
 import type { CopiedCluster } from './copied-cluster.ts';
 import { FileCopy } from './copy-files.ts';
+import { CopyWorkers } from './copy-workers.ts';
 import { StreamTasks } from './stream-tasks.ts';
 
 const KB = 1024;
@@ -138,13 +139,14 @@ async function receive(
 ): Promise<Received> {
   const { options, progress, signal, id } = context;
   const begun = Promise.withResolvers<void>();
+  await using workers = new CopyWorkers(options.jobs, signal);
   let copy: FileCopy | null = null;
   let number = 0;
   const tasks = new StreamTasks(async ({ items, bytes }) => {
     if (copy === null) throw new Error('the stream brought files before its start');
     const task = { number, items };
     number += 1;
-    await copy.workers.send({ kind: 'pushed', task, bytes }, [bytes.buffer]);
+    await workers.send({ kind: 'pushed', task, bytes }, [bytes.buffer]);
   });
   progress.waitingForCheckpoint();
   const streaming = streamBaseBackup(
@@ -157,26 +159,18 @@ async function receive(
         const sizes = tablespaces.map(({ sizeKb }) => sizeKb ?? 0);
         const expectedBytes = sizes.reduce((sum, size) => sum + size, 0) * KB;
         progress.started({ id, type: 'full', startLsn: start.lsn, expectedBytes });
-        copy = newCopy(context, start, tasks);
+        copy = newCopy({ ...context, workers }, start, tasks);
       },
       archive: async ({ oid }) => tasks.beginArchive(oid),
       data: async (bytes) => tasks.feed(bytes),
       archiveEnd: () => tasks.endArchive(),
     },
   );
-  try {
-    await withCheckpointLimit(
-      Promise.race([begun.promise, streaming]),
-      options.checkpointTimeoutMs,
-    );
-    const result = await streaming;
-    await tasks.finish();
-    const running = requireCopy(copy);
-    const files = await running.finish();
-    return { ...files, ...keptFiles(context, { kept: tasks.kept, result }), result };
-  } finally {
-    await (copy as FileCopy | null)?.workers.terminate();
-  }
+  await withCheckpointLimit(Promise.race([begun.promise, streaming]), options.checkpointTimeoutMs);
+  const result = await streaming;
+  await tasks.finish();
+  const files = await requireCopy(copy).finish();
+  return { ...files, ...keptFiles(context, { kept: tasks.kept, result }), result };
 }
 
 function requireCopy(copy: FileCopy | null): FileCopy {
@@ -184,15 +178,19 @@ function requireCopy(copy: FileCopy | null): FileCopy {
   return copy;
 }
 
-function newCopy(context: GroundedContext, start: WalPosition, tasks: StreamTasks): FileCopy {
-  const { options, progress, connected, signal, id } = context;
+function newCopy(
+  context: GroundedContext & { readonly workers: CopyWorkers },
+  start: WalPosition,
+  tasks: StreamTasks,
+): FileCopy {
+  const { options, progress, connected, signal, id, workers } = context;
   return new FileCopy(
     {
       store: options.store,
       server: options.server,
       id,
       source: { kind: 'pushed' },
-      jobs: options.jobs,
+      workers,
       level: options.level,
       // The server itself keeps to the rate.
       rateBytesPerSecond: null,

@@ -21,6 +21,7 @@ import { openIndexedFrame, readPackIndex } from '../repository/pack-reader.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { copyFiles, type CopyResult } from './copy-files.ts';
+import { CopyWorkers } from './copy-workers.ts';
 import type { CopyRules } from './decide-file.ts';
 import type { EarlierSources } from './earlier-files.ts';
 import type { Sharing } from './earlier-pages.ts';
@@ -96,7 +97,9 @@ async function copy(wish: Copy = {}): Promise<CopyResult> {
   // Files written a moment ago have an identity only for a backup that begins later.
   const source = new LocalClusterSource(cluster, Date.now() + 60_000);
   const chunks = [...(parent?.chunks ?? [])];
-  return copyFiles(
+  const { signal } = new AbortController();
+  await using workers = new CopyWorkers(2, signal);
+  return await copyFiles(
     listFiles({ source, majorVersion: 18, innerTablespaces: new Set(), warn: fail }),
     {
       earlier: { store, parent: manifestOf(parent), attempts, warn: fail },
@@ -107,7 +110,7 @@ async function copy(wish: Copy = {}): Promise<CopyResult> {
       server: 'shop',
       id,
       source: { kind: 'local', dataDirectory: cluster },
-      jobs: 2,
+      workers,
       level: 1,
       rateBytesPerSecond: null,
       verifyChecksums: false,
@@ -115,7 +118,7 @@ async function copy(wish: Copy = {}): Promise<CopyResult> {
       sharing,
       earlierChunks: chunks,
       progress: SILENT_PROGRESS,
-      signal: new AbortController().signal,
+      signal,
     },
   );
 }

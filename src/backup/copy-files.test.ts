@@ -21,7 +21,7 @@ import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import { openFilesystemStore } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { copyFiles, type CopyGround, type CopyResult } from './copy-files.ts';
-import { ABORT_MS_MAX } from './copy-workers.ts';
+import { ABORT_MS_MAX, CopyWorkers } from './copy-workers.ts';
 import { listFiles } from './list-files.ts';
 import { LocalClusterSource } from './local-source.ts';
 import { SILENT_PROGRESS, type BackupProgress } from './progress.ts';
@@ -87,12 +87,13 @@ async function copy(
     innerTablespaces: new Set(),
     warn: (text) => warnings.push(text),
   });
-  return copyFiles(files, ALONE, {
+  await using workers = new CopyWorkers(2, signal);
+  return await copyFiles(files, ALONE, {
     store,
     server: 'shop',
     id: ID,
     source: { kind: 'local', dataDirectory: cluster },
-    jobs: 2,
+    workers,
     level: 1,
     rateBytesPerSecond: null,
     verifyChecksums: false,

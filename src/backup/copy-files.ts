@@ -6,7 +6,7 @@ import type { FinishedPack } from '../repository/pack-writer.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BlockDamage, WorkerSource } from './copy-messages.ts';
 import { planTasks } from './copy-tasks.ts';
-import { CopyWorkers } from './copy-workers.ts';
+import type { CopyWorkers } from './copy-workers.ts';
 import type { CopyRules } from './decide-file.ts';
 import { EarlierFiles, type EarlierSources } from './earlier-files.ts';
 import type { Sharing } from './earlier-pages.ts';
@@ -19,7 +19,7 @@ export type CopyOptions = {
   readonly server: string;
   readonly id: BackupId;
   readonly source: WorkerSource;
-  readonly jobs: number;
+  readonly workers: CopyWorkers;
   readonly level: number;
   readonly rateBytesPerSecond: number | null;
   readonly verifyChecksums: boolean;
@@ -40,7 +40,7 @@ export type CopyResult = {
   readonly totals: CopyTotals;
 };
 
-/** A running copy: the workers, and the map that grows behind them. */
+/** A running copy by workers that others started and end, and the map that grows behind them. */
 export class FileCopy {
   readonly workers: CopyWorkers;
   readonly #map: MapAssembler;
@@ -48,12 +48,12 @@ export class FileCopy {
   readonly #outcomes = new Map<number, readonly Outcome[]>();
 
   constructor(options: CopyOptions, order: MapOrder) {
-    const { store, server, id, level, source, verifyChecksums, startLsn, jobs } = options;
+    const { store, server, id, level, source, verifyChecksums, startLsn, workers } = options;
     const writer = new BackupMapWriter(store, { server, id }, options.earlierChunks);
     this.#map = new MapAssembler(writer, order, backupKeys.folder(server, id));
     const rate = options.rateBytesPerSecond;
-    this.workers = new CopyWorkers(
-      jobs,
+    this.workers = workers;
+    workers.begin(
       {
         store: store.description,
         server,
@@ -64,20 +64,17 @@ export class FileCopy {
         startLsn,
         sharing: options.sharing,
         packNumbers: new SharedArrayBuffer(4),
-        rateBytesPerSecond: rate === null ? null : rate / jobs,
+        rateBytesPerSecond: rate === null ? null : rate / workers.count,
       },
       {
-        signal: options.signal,
-        observer: {
-          onRead: (readBytes, storedBytes) => options.progress.copied(readBytes, storedBytes),
-          onResults: async (task, results) => {
-            const outcomes = this.#outcomes.get(task);
-            this.#outcomes.delete(task);
-            if (outcomes !== undefined) return this.#map.addTask(outcomes, results);
-            for (const result of results) await this.#map.addResult(result, []);
-          },
-          onDamage: (damage) => this.#damage.push(...damage),
+        onRead: (readBytes, storedBytes) => options.progress.copied(readBytes, storedBytes),
+        onResults: async (task, results) => {
+          const outcomes = this.#outcomes.get(task);
+          this.#outcomes.delete(task);
+          if (outcomes !== undefined) return this.#map.addTask(outcomes, results);
+          for (const result of results) await this.#map.addResult(result, []);
         },
+        onDamage: (damage) => this.#damage.push(...damage),
       },
     );
   }
@@ -107,15 +104,11 @@ export async function copyFiles(
 ): Promise<CopyResult> {
   const known = await EarlierFiles.open(earlier);
   const copy = new FileCopy(options, { sorted: true });
-  try {
-    for await (const { task, outcomes } of planTasks(files, known, rules)) {
-      options.signal.throwIfAborted();
-      copy.expect(task.number, outcomes);
-      if (task.items.length > 0) await copy.workers.send({ kind: 'task', task });
-      else await copy.workers.skip(task.number);
-    }
-    return await copy.finish();
-  } finally {
-    await copy.workers.terminate();
+  for await (const { task, outcomes } of planTasks(files, known, rules)) {
+    options.signal.throwIfAborted();
+    copy.expect(task.number, outcomes);
+    if (task.items.length > 0) await copy.workers.send({ kind: 'task', task });
+    else await copy.workers.skip(task.number);
   }
+  return copy.finish();
 }

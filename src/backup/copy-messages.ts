@@ -59,6 +59,8 @@ export const READ_ALL = { runs: null, earlier: [], earlierFile: null } as const;
 export type CopyTask = { readonly number: number; readonly items: readonly CopyItem[] };
 
 export type ToWorker =
+  /** The first message, unless there is nothing to do. */
+  | { readonly kind: 'begin'; readonly data: CopyWorkerData }
   | { readonly kind: 'task'; readonly task: CopyTask }
   | {
       readonly kind: 'pushed';

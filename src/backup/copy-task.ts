@@ -1,4 +1,6 @@
 /** Copies the items of one task: read, check, frame. Runs in a worker thread; all buffers are reused. */
+import { must } from '../lib/assert.ts';
+import { andThen, type Wait } from '../lib/wait.ts';
 import type { PageScanner } from '../postgres/cluster/page-scanner.ts';
 import { classifyFile, RELATION_SEGMENT_BLOCKS } from '../postgres/cluster/relation-file.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
@@ -8,7 +10,7 @@ import { copyBytes, newByteCopy, type ByteCopy } from './copy-bytes.ts';
 import type { BlockDamage, CopyItem, ItemResult } from './copy-messages.ts';
 import { plainEntry } from './decide-file.ts';
 import type { EarlierPages, Sharing } from './earlier-pages.ts';
-import type { FrameBuilder } from './frame-builder.ts';
+import type { FrameBuilder, PageStretch } from './frame-builder.ts';
 import type { Throttle } from './throttle.ts';
 
 /** A page that fails its check may have been read while the server wrote it: it is read again this often. */
@@ -36,6 +38,8 @@ export type TaskResult = {
 
 type ItemState = {
   readonly item: CopyItem;
+  /** Of a relation: number of the file's first block in its fork. */
+  readonly fileBlock: number;
   readonly pageExtents: PageExtent[];
   /** Of a file that is no relation. */
   readonly bytes: ByteCopy | null;
@@ -49,19 +53,22 @@ type PlannedRange = FileRange & { readonly state: ItemState };
 /** A stretch with pages that failed their check, kept aside until its pages can be read again. */
 type Suspect = { readonly range: PlannedRange; readonly bytes: Uint8Array };
 
+type Run = CopyTools & { readonly suspects: Suspect[] };
+
 export async function copyTask(items: readonly CopyItem[], tools: CopyTools): Promise<TaskResult> {
   const states = items.map((item) => newState(item));
   const ranges = states.flatMap((state) => rangesOf(state));
   const suspects: Suspect[] = [];
+  const run = { ...tools, suspects };
+  const spend = (bytes: number): Wait => {
+    tools.onProgress(bytes);
+    return tools.throttle.spend(bytes);
+  };
   await tools.reader.readRanges(ranges, {
     bufferFor: (index) => tools.scanner.pages.subarray(0, ranges[index]?.length ?? 0),
-    received: async (index, count) => {
-      const range = ranges[index];
-      if (range === undefined) return;
-      const suspect = await takeRange(range, count, tools);
-      if (suspect !== null) suspects.push(suspect);
-      tools.onProgress(count ?? 0);
-      await tools.throttle.spend(count ?? 0);
+    received: (index, count) => {
+      const range = must(ranges[index], 'a range that was asked for');
+      return andThen(takeRange(range, count, run), () => spend(count ?? 0));
     },
   });
   const damage: BlockDamage[] = [];
@@ -71,8 +78,10 @@ export async function copyTask(items: readonly CopyItem[], tools: CopyTools): Pr
 }
 
 function newState(item: CopyItem): ItemState {
+  const file = classifyFile(item.path);
   return {
     item,
+    fileBlock: file.kind === 'relation' ? file.segment * RELATION_SEGMENT_BLOCKS : 0,
     pageExtents: [],
     bytes: item.kind === 'file' ? newByteCopy(item) : null,
     isGone: false,
@@ -95,41 +104,30 @@ function rangesOf(state: ItemState): PlannedRange[] {
   return ranges;
 }
 
-async function takeRange(
-  range: PlannedRange,
-  count: number | null,
-  tools: CopyTools,
-): Promise<Suspect | null> {
+function takeRange(range: PlannedRange, count: number | null, run: Run): Wait {
   const { state } = range;
   if (count === null) {
     state.isGone = true;
-    return null;
+    return undefined;
   }
-  if (state.isGone) return null;
+  if (state.isGone) return undefined;
   if (state.bytes !== null) {
     state.readBytes += count;
-    const bytes = tools.scanner.pages.subarray(0, count);
-    await copyBytes({ offset: range.offset, bytes }, state.bytes, tools);
-    return null;
+    const bytes = run.scanner.pages.subarray(0, count);
+    return copyBytes({ offset: range.offset, bytes }, state.bytes, run);
   }
   const pageCount = Math.floor(count / PAGE_BYTES);
   if (count < range.length) state.cutAt ??= range.offset / PAGE_BYTES + pageCount;
-  return takePages(range, pageCount, tools);
+  return takePages(range, pageCount, run);
 }
 
-async function takePages(
-  range: PlannedRange,
-  pageCount: number,
-  tools: CopyTools,
-): Promise<Suspect | null> {
-  if (pageCount === 0) return null;
+function takePages(range: PlannedRange, pageCount: number, run: Run): Wait {
+  if (pageCount === 0) return undefined;
   range.state.readBytes += pageCount * PAGE_BYTES;
-  const bad = scan(range, pageCount, tools);
-  if (bad.length > 0) {
-    return { range, bytes: tools.scanner.pages.slice(0, pageCount * PAGE_BYTES) };
-  }
-  await addScanned(range, pageCount, tools);
-  return null;
+  const bad = scan(range, pageCount, run);
+  if (bad.length === 0) return addScanned(range, pageCount, run);
+  run.suspects.push({ range, bytes: run.scanner.pages.slice(0, pageCount * PAGE_BYTES) });
+  return undefined;
 }
 
 /** Reads the pages that failed once more; what still fails is damage on the server's disk. */
@@ -168,27 +166,34 @@ async function reread(
 }
 
 function scan(range: PlannedRange, pageCount: number, tools: CopyTools): readonly number[] {
-  const file = classifyFile(range.path);
-  const segment = file.kind === 'relation' ? file.segment : 0;
   return tools.scanner.scan({
     pageCount,
-    firstBlock: segment * RELATION_SEGMENT_BLOCKS + range.offset / PAGE_BYTES,
+    firstBlock: range.state.fileBlock + range.offset / PAGE_BYTES,
     verifyChecksums: tools.verifyChecksums,
     startLsn: tools.startLsn,
   }).badPages;
 }
 
-async function addScanned(range: PlannedRange, pageCount: number, tools: CopyTools): Promise<void> {
+function addScanned(range: PlannedRange, pageCount: number, tools: CopyTools): Wait {
   const { path, state } = range;
   const firstBlock = range.offset / PAGE_BYTES;
   const pages = tools.scanner.pages.subarray(0, pageCount * PAGE_BYTES);
   const hashes = tools.scanner.hashes.subarray(0, pageCount * HASH_BYTES);
-  if (state.item.earlier.length === 0) {
-    await tools.frames.addPages({ path, firstBlock, pages, hashes }, state.pageExtents);
-    return;
-  }
+  const stretch = { path, firstBlock, pages, hashes };
+  return state.item.earlier.length === 0
+    ? tools.frames.addPages(stretch, state.pageExtents)
+    : addUnshared(stretch, state, tools);
+}
+
+/** Stores what the repository does not hold already. */
+async function addUnshared(
+  { path, firstBlock, pages, hashes }: PageStretch,
+  state: ItemState,
+  tools: CopyTools,
+): Promise<void> {
   const { earlier } = state.item;
   const { sharing } = tools;
+  const pageCount = pages.length / PAGE_BYTES;
   const stretch = { firstBlock, pageCount, hashes, earlier, sharing };
   const { shared, fresh } = await tools.earlierPages.split(stretch);
   state.pageExtents.push(...shared);

@@ -10,9 +10,9 @@ import { clipExtents, type BlockRun } from './page-extents.ts';
 
 /** What one worker takes at once: large enough that handing out costs nothing, small enough to share work evenly. */
 const TASK_BYTES: number = 32 * 1024 * 1024;
-const TASK_ITEMS_MAX = 1024;
-/** Scattered pages cost per page, not per byte. */
-const TASK_RUNS_MAX = 2048;
+const TASK_ITEMS_MAX = 256;
+/** Scattered pages cost more than as many in a row: as much work as the bytes above, or less. */
+const TASK_RUNS_MAX = 512;
 /** What is not read waits for the task in memory, some 100 bytes for each extent. */
 const TASK_EXTENTS_MAX = 32_768;
 
@@ -26,7 +26,8 @@ export async function* planTasks(
   let number = 0;
   let open = newTask();
   for await (const file of files) {
-    const decision = decideFile(file, await earlier.at(file.path), rules);
+    const known = earlier.at(file.path);
+    const decision = decideFile(file, known instanceof Promise ? await known : known, rules);
     for (const item of itemsOf(file, decision)) {
       add(open, decision, item);
       if (!isFull(open)) continue;

@@ -1,12 +1,12 @@
 /** The thread that copies: it owns its reader, its buffers and its packs, and takes one task after the other. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { must } from '../lib/assert.ts';
 import { serializeError } from '../lib/serialized-error.ts';
 import { PageScanner } from '../postgres/cluster/page-scanner.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 import { RANGE_BYTES_MAX, type RangeReader } from './cluster-source.ts';
-import type { CopyWorkerData, FromWorker, ToWorker } from './copy-messages.ts';
+import type { CopyWorkerData, FromWorker, ToWorker, WorkerSource } from './copy-messages.ts';
 import { copyTask, type CopyTools } from './copy-task.ts';
 import { EarlierPages } from './earlier-pages.ts';
 import { FrameBuilder } from './frame-builder.ts';
@@ -19,13 +19,25 @@ import { newThrottle } from './throttle.ts';
 const PROGRESS_BYTES: number = 8 * 1024 * 1024;
 
 const port = must(parentPort, 'copy-worker runs in a worker thread');
-const data = workerData as CopyWorkerData;
 /** Ends the task in work too: one that keeps a rate can take half a minute. */
 const aborting = new AbortController();
 
 await run().catch((error: unknown) => post({ kind: 'failed', error: serializeError(error) }));
 
 async function run(): Promise<void> {
+  const received = messages();
+  try {
+    const scanner = await PageScanner.create(RANGE_BYTES_MAX);
+    const { value: first } = await received.next();
+    if (first?.kind === 'begin') await copy(first.data, { scanner, received });
+  } finally {
+    await received.return();
+  }
+}
+
+type Prepared = { readonly scanner: PageScanner; readonly received: AsyncIterable<ToWorker> };
+
+async function copy(data: CopyWorkerData, { scanner, received }: Prepared): Promise<void> {
   const store = await openStore(data.store);
   const packNumbers = new Int32Array(data.packNumbers);
   const packs = new PackSequence({
@@ -36,15 +48,16 @@ async function run(): Promise<void> {
     nextNumber: () => Atomics.add(packNumbers, 0, 1) + 1,
   });
   const pushed = new PushedRangeReader();
-  const reader = await openReader(pushed);
-  const tools = await newTools(reader, packs, store);
+  const reader = await openReader(data.source, pushed);
+  const tools = newTools(data, { scanner, reader, packs, store });
   try {
-    for await (const message of messages()) {
+    for await (const message of received) {
       if (message.kind === 'finish') break;
       if (message.kind === 'abort') {
         await packs.abort();
         return;
       }
+      if (message.kind === 'begin') throw new Error('a copy worker begins once');
       if (message.kind === 'pushed') pushed.offer(message.bytes);
       const { task } = message;
       const { results, damage } = await copyTask(task.items, tools);
@@ -61,8 +74,7 @@ async function run(): Promise<void> {
   }
 }
 
-async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
-  const { source } = data;
+async function openReader(source: WorkerSource, pushed: PushedRangeReader): Promise<RangeReader> {
   if (source.kind === 'local') return new LocalRangeReader(source.dataDirectory);
   if (source.kind === 'pushed') return pushed;
   // Loaded only here: it brings the whole client library, 50 ms for each worker.
@@ -72,11 +84,14 @@ async function openReader(pushed: PushedRangeReader): Promise<RangeReader> {
 
 type WorkerTools = CopyTools & { readonly reportProgress: () => void };
 
-async function newTools(
-  reader: RangeReader,
-  packs: PackSequence,
-  store: ObjectStore,
-): Promise<WorkerTools> {
+type Opened = {
+  readonly scanner: PageScanner;
+  readonly reader: RangeReader;
+  readonly packs: PackSequence;
+  readonly store: ObjectStore;
+};
+
+function newTools(data: CopyWorkerData, { scanner, reader, packs, store }: Opened): WorkerTools {
   let unreported = 0;
   const reportProgress = (): void => {
     post({ kind: 'progress', readBytes: unreported, storedBytes: packs.storedBytes });
@@ -85,7 +100,7 @@ async function newTools(
   return {
     reportProgress,
     reader,
-    scanner: await PageScanner.create(RANGE_BYTES_MAX),
+    scanner,
     frames: new FrameBuilder(packs),
     earlierPages: new EarlierPages(store),
     sharing: data.sharing,
@@ -101,7 +116,7 @@ async function newTools(
 }
 
 /** The queue is bounded by the main thread, which sends a task only for one that was answered. */
-async function* messages(): AsyncGenerator<ToWorker> {
+async function* messages(): AsyncGenerator<ToWorker, void> {
   const queue: ToWorker[] = [];
   let wake: () => void = () => undefined;
   port.on('message', (message: ToWorker) => {

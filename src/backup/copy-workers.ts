@@ -12,6 +12,7 @@ import type {
   ItemResult,
   ToWorker,
 } from './copy-messages.ts';
+import { PackNames } from './pack-names.ts';
 
 /** Tasks under way per worker: one in work, one waiting, so that no worker idles for the main thread. */
 const TASKS_PER_WORKER = 2;
@@ -30,7 +31,13 @@ type Peer = {
   packs: readonly FinishedPack[] | null;
 };
 
-export type TaskMessage = Exclude<ToWorker, { kind: 'finish' | 'abort' }>;
+export type TaskMessage = Extract<ToWorker, { kind: 'task' | 'pushed' }>;
+
+const UNOBSERVED: CopyObserver = {
+  onRead: () => undefined,
+  onResults: async () => undefined,
+  onDamage: () => undefined,
+};
 
 /** Results wait for those of an earlier task; each holds the extents of up to a gigabyte. */
 const UNDELIVERED_MAX = 16;
@@ -38,10 +45,12 @@ const UNDELIVERED_MAX = 16;
 /** A worker stops within a few reads; one that hangs in a read is ended without asking. */
 export const ABORT_MS_MAX = 5000;
 
+/** The threads start at once and touch nothing before {@link begin}: they are ready when it is known what is to be copied. */
 export class CopyWorkers {
   readonly #peers: Peer[];
-  readonly #observer: CopyObserver;
+  #observer: CopyObserver = UNOBSERVED;
   readonly #results = new Map<number, readonly ItemResult[]>();
+  readonly #names = new PackNames();
   readonly #waiters = new Set<() => void>();
   #nextResult = 0;
   /** Tasks that are done and not yet in the map. */
@@ -52,15 +61,21 @@ export class CopyWorkers {
   readonly #onAbort = (): void => this.#fail(this.#signal.reason as Error);
   readonly #signal: AbortSignal;
 
-  constructor(
-    count: number,
-    data: CopyWorkerData,
-    options: { readonly observer: CopyObserver; readonly signal: AbortSignal },
-  ) {
-    this.#observer = options.observer;
-    this.#signal = options.signal;
+  constructor(count: number, signal: AbortSignal) {
+    this.#signal = signal;
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
-    this.#peers = Array.from({ length: count }, () => this.#start(data));
+    this.#peers = Array.from({ length: count }, () => this.#start());
+  }
+
+  get count(): number {
+    return this.#peers.length;
+  }
+
+  /** Says what is copied, from where and to where; before the first task. */
+  begin(data: CopyWorkerData, observer: CopyObserver): void {
+    this.#observer = observer;
+    for (const { worker } of this.#peers)
+      worker.postMessage({ kind: 'begin', data } satisfies ToWorker);
   }
 
   /** Hands a task to the least busy worker; waits while all have enough, and while results pile up undelivered. */
@@ -101,7 +116,7 @@ export class CopyWorkers {
   }
 
   /** Ends the threads, which discard their unfinished packs: on a full disk that is the room one needs. */
-  async terminate(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort);
     const running = this.#peers.filter(({ packs }) => packs === null);
     for (const { worker } of running) worker.postMessage({ kind: 'abort' } satisfies ToWorker);
@@ -110,8 +125,8 @@ export class CopyWorkers {
     await Promise.all(this.#peers.map(async ({ worker }) => worker.terminate()));
   }
 
-  #start(data: CopyWorkerData): Peer {
-    const worker = new Worker(workerUrl('copy-worker', import.meta.url), { workerData: data });
+  #start(): Peer {
+    const worker = new Worker(workerUrl('copy-worker', import.meta.url));
     const exited = new Promise<void>((resolve) => {
       worker.once('exit', () => resolve());
     });
@@ -134,6 +149,7 @@ export class CopyWorkers {
     } else if (message.kind === 'done') {
       peer.pending -= 1;
       this.#observer.onDamage(message.damage);
+      this.#names.unite(message.results);
       this.#take(message.task, message.results);
     } else if (message.kind === 'finished') {
       peer.packs = message.packs;

@@ -18,13 +18,18 @@ export type EarlierSources = {
 
 /** Asked for paths in byte order. */
 export class EarlierFiles {
-  readonly #entries: AsyncGenerator<MapEntry>;
+  readonly #chunks: AsyncGenerator<readonly MapEntry[]>;
   readonly #attempts: readonly AttemptPages[];
-  #next: MapEntry | null = null;
+  /** Entries of the chunk at hand, and the first of them that is not passed. */
+  #entries: readonly MapEntry[] = [];
+  #next = 0;
   #isEnded = false;
 
-  private constructor(entries: AsyncGenerator<MapEntry>, attempts: readonly AttemptPages[]) {
-    this.#entries = entries;
+  private constructor(
+    chunks: AsyncGenerator<readonly MapEntry[]>,
+    attempts: readonly AttemptPages[],
+  ) {
+    this.#chunks = chunks;
     this.#attempts = attempts;
   }
 
@@ -33,10 +38,17 @@ export class EarlierFiles {
     for (const attempt of sources.attempts) {
       opened.push(await AttemptPages.open(sources.store, attempt));
     }
-    return new EarlierFiles(entriesOf(sources), opened);
+    return new EarlierFiles(chunksOf(sources), opened);
   }
 
-  async at(path: string): Promise<EarlierFile> {
+  /** Waits where a chunk of the map, or a pack of an attempt, has to be read. */
+  at(path: string): EarlierFile | Promise<EarlierFile> {
+    const parent = this.#parentAtHand(path);
+    if (parent === undefined || this.#attempts.length > 0) return this.#readAt(path);
+    return { parent, attempts: [] };
+  }
+
+  async #readAt(path: string): Promise<EarlierFile> {
     const attempts = [];
     for (const attempt of this.#attempts) {
       const extents = await attempt.at(path);
@@ -46,20 +58,37 @@ export class EarlierFiles {
   }
 
   async #parentAt(path: string): Promise<MapEntry | null> {
-    while (!this.#isEnded && (this.#next === null || compareBytes(this.#next.path, path) < 0)) {
-      const { value, done } = await this.#entries.next();
-      if (done === true) this.#isEnded = true;
-      this.#next = done === true ? null : value;
+    for (;;) {
+      const parent = this.#parentAtHand(path);
+      if (parent !== undefined) return parent;
+      const { value, done } = await this.#chunks.next();
+      this.#isEnded = done === true;
+      this.#entries = done === true ? [] : value;
+      this.#next = 0;
     }
-    return this.#next?.path === path ? this.#next : null;
+  }
+
+  /** Undefined when the next chunk has to be read to know. */
+  #parentAtHand(path: string): MapEntry | null | undefined {
+    for (let entry = this.#entries[this.#next]; entry !== undefined;) {
+      const order = compareBytes(entry.path, path);
+      if (order >= 0) return order === 0 ? entry : null;
+      this.#next += 1;
+      entry = this.#entries[this.#next];
+    }
+    return this.#isEnded ? null : undefined;
   }
 }
 
 /** Files of a chunk that cannot be read count as new: they are read whole. */
-async function* entriesOf({ store, parent, warn }: EarlierSources): AsyncGenerator<MapEntry> {
+async function* chunksOf({
+  store,
+  parent,
+  warn,
+}: EarlierSources): AsyncGenerator<readonly MapEntry[]> {
   for (const chunk of parent?.chunks ?? []) {
     try {
-      yield* await readMapChunk(store, chunk);
+      yield await readMapChunk(store, chunk);
     } catch (error) {
       if (!hasCode(error, 'object-damaged', 'object-missing')) throw error;
       warn(`${messageOf(error)}: its ${chunk.files} files are read as if they were new`);

@@ -1,3 +1,4 @@
+import type { Wait } from '../lib/wait.ts';
 import { FRAME_BYTES, FRAME_PAGES, PAGE_BYTES } from '../repository/frame.ts';
 import type { ByteExtent, PageExtent } from '../repository/map-chunk.ts';
 import type { FrameRun } from '../repository/pack-index.ts';
@@ -29,7 +30,8 @@ export type ByteStretch = {
  */
 export class FrameBuilder {
   readonly #packs: PackSequence;
-  readonly #bundlePages: Buffer = Buffer.allocUnsafeSlow(FRAME_BYTES);
+  /** Its pages, and behind them, when it is stored, its bytes: both together fit. */
+  readonly #bundle: Buffer = Buffer.allocUnsafeSlow(FRAME_BYTES);
   readonly #bundleHashes: Buffer = Buffer.allocUnsafeSlow(FRAME_PAGES * HASH_BYTES);
   readonly #bundleBytes: Buffer = Buffer.allocUnsafeSlow(FRAME_BYTES);
   #pageCount = 0;
@@ -43,8 +45,21 @@ export class FrameBuilder {
     this.#packs = packs;
   }
 
-  /** Stores a stretch of a relation; the extents are complete after {@link flush}. */
-  async addPages(stretch: PageStretch, into: PageExtent[]): Promise<void> {
+  /**
+   * Stores a stretch of a relation; the extents are complete after {@link flush}. Nothing to wait for where the stretch
+   * only joins the bundle: scattered pages come one by one, and a promise for each costs more than the page.
+   */
+  addPages(stretch: PageStretch, into: PageExtent[]): Wait {
+    const pages = stretch.pages.length / PAGE_BYTES;
+    const isWithinFrame = (stretch.firstBlock % FRAME_PAGES) + pages <= FRAME_PAGES;
+    if (pages === FRAME_PAGES || !isWithinFrame || !this.#hasRoom(stretch.pages.length, pages)) {
+      return this.#addInParts(stretch, into);
+    }
+    into.push(this.#bundlePages(stretch));
+    return undefined;
+  }
+
+  async #addInParts(stretch: PageStretch, into: PageExtent[]): Promise<void> {
     const count = stretch.pages.length / PAGE_BYTES;
     let done = 0;
     while (done < count) {
@@ -56,7 +71,9 @@ export class FrameBuilder {
         pages: stretch.pages.subarray(done * PAGE_BYTES, (done + taken) * PAGE_BYTES),
         hashes: stretch.hashes.subarray(done * HASH_BYTES, (done + taken) * HASH_BYTES),
       };
-      into.push(taken === FRAME_PAGES ? await this.#storePages(part) : await this.#bundle(part));
+      const isFull = taken === FRAME_PAGES;
+      if (!isFull) await this.#makeRoom(part.pages.length, taken);
+      into.push(isFull ? await this.#storePages(part) : this.#bundlePages(part));
       done += taken;
     }
   }
@@ -70,24 +87,28 @@ export class FrameBuilder {
       );
       const part = { path: stretch.path, offset: stretch.offset + done, bytes };
       const isFull = bytes.length === FRAME_BYTES;
-      into.push(isFull ? await this.#storeBytes(part) : await this.#bundleSome(part));
+      if (!isFull) await this.#makeRoom(bytes.length, 0);
+      into.push(isFull ? await this.#storeBytes(part) : this.#bundleSome(part));
     }
   }
 
   /** Writes the bundle, so that every extent handed out so far knows its place. */
   async flush(): Promise<void> {
     if (this.#pageCount === 0 && this.#byteCount === 0) return;
-    const pages = this.#bundlePages.subarray(0, this.#pageCount * PAGE_BYTES);
-    const bytes = this.#bundleBytes.subarray(0, this.#byteCount);
+    const pageBytes = this.#pageCount * PAGE_BYTES;
+    this.#bundleBytes.copy(this.#bundle, pageBytes, 0, this.#byteCount);
     const place = await this.#packs.add({
-      plain: Buffer.concat([pages, bytes]),
+      plain: this.#bundle.subarray(0, pageBytes + this.#byteCount),
       pageCount: this.#pageCount,
       runs: [...this.#pageRuns, ...this.#byteRuns],
       pageHashes: this.#bundleHashes.subarray(0, this.#pageCount * HASH_BYTES),
     });
-    for (const extent of this.#pageExtents) Object.assign(extent, place);
+    for (const extent of this.#pageExtents) {
+      extent.pack = place.pack;
+      extent.frame = place.frame;
+    }
     for (const extent of this.#byteExtents) {
-      Object.assign(extent, place, { position: pages.length + extent.position });
+      Object.assign(extent, place, { position: pageBytes + extent.position });
     }
     this.#pageCount = 0;
     this.#byteCount = 0;
@@ -117,10 +138,9 @@ export class FrameBuilder {
     return { bytes: part.bytes.length, position: 0, ...place };
   }
 
-  async #bundle(part: PageStretch): Promise<PageExtent> {
+  #bundlePages(part: PageStretch): PageExtent {
     const count = part.pages.length / PAGE_BYTES;
-    await this.#makeRoom(part.pages.length, count);
-    this.#bundlePages.set(part.pages, this.#pageCount * PAGE_BYTES);
+    this.#bundle.set(part.pages, this.#pageCount * PAGE_BYTES);
     this.#bundleHashes.set(part.hashes, this.#pageCount * HASH_BYTES);
     const extent = {
       firstBlock: part.firstBlock,
@@ -134,8 +154,7 @@ export class FrameBuilder {
     return extent;
   }
 
-  async #bundleSome(part: ByteStretch): Promise<ByteExtent> {
-    await this.#makeRoom(part.bytes.length, 0);
+  #bundleSome(part: ByteStretch): ByteExtent {
     this.#bundleBytes.set(part.bytes, this.#byteCount);
     const extent = { bytes: part.bytes.length, position: this.#byteCount, ...NO_PLACE };
     this.#byteRuns.push({
@@ -149,9 +168,13 @@ export class FrameBuilder {
     return extent;
   }
 
-  async #makeRoom(bytes: number, pages: number): Promise<void> {
+  #hasRoom(bytes: number, pages: number): boolean {
     const used = this.#pageCount * PAGE_BYTES + this.#byteCount;
-    if (used + bytes > FRAME_BYTES || this.#pageCount + pages > FRAME_PAGES) await this.flush();
+    return used + bytes <= FRAME_BYTES && this.#pageCount + pages <= FRAME_PAGES;
+  }
+
+  async #makeRoom(bytes: number, pages: number): Promise<void> {
+    if (!this.#hasRoom(bytes, pages)) await this.flush();
   }
 }
 

@@ -13,17 +13,21 @@ export class LiveContent {
   }
 
   count(entry: RelationEntry | FileEntry): void {
-    let isChanged = false;
-    const add = (pack: string, bytes: number, pages: number): void => {
-      this.plainBytes.set(pack, (this.plainBytes.get(pack) ?? 0) + bytes);
-      if (!pack.startsWith(this.#ownFolder)) return;
-      isChanged = true;
-      this.changedPages += pages;
+    const bytesByPack = new Map<string, number>();
+    const add = (pack: string, bytes: number): void => {
+      bytesByPack.set(pack, (bytesByPack.get(pack) ?? 0) + bytes);
     };
     if (entry.kind === 'relation') {
-      for (const { pack, pages } of entry.extents) add(pack, pages * PAGE_BYTES, pages);
+      for (const { pack, pages } of entry.extents) add(pack, pages * PAGE_BYTES);
     } else {
-      for (const { pack, bytes } of entry.extents) add(pack, bytes, 0);
+      for (const { pack, bytes } of entry.extents) add(pack, bytes);
+    }
+    let isChanged = false;
+    for (const [pack, bytes] of bytesByPack) {
+      this.plainBytes.set(pack, (this.plainBytes.get(pack) ?? 0) + bytes);
+      if (!pack.startsWith(this.#ownFolder)) continue;
+      isChanged = true;
+      if (entry.kind === 'relation') this.changedPages += bytes / PAGE_BYTES;
     }
     if (isChanged) this.changedFiles += 1;
   }

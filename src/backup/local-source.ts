@@ -92,7 +92,8 @@ export class LocalRangeReader implements RangeReader {
       const descriptor = this.#descriptorOf(range.path);
       const count =
         descriptor === null ? null : readFully(descriptor, range, sink.bufferFor(index));
-      await sink.received(index, count);
+      const taken = sink.received(index, count);
+      if (taken !== undefined) await taken;
     }
     this.#closeFile();
   }

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import { compareBytes } from '../lib/byte-order.ts';
+import { andThen, type Wait } from '../lib/wait.ts';
 import type { BackupMapWriter, ChunkReference } from '../repository/backup-map.ts';
 import { PAGE_BYTES } from '../repository/frame.ts';
 import type { MapEntry, PageExtent, RelationEntry } from '../repository/map-chunk.ts';
@@ -73,31 +74,33 @@ export class MapAssembler {
   async addTask(outcomes: readonly Outcome[], results: readonly ItemResult[]): Promise<void> {
     let next = 0;
     for (const outcome of outcomes) {
+      let stored: Wait;
       if (outcome.kind === 'known') {
-        await this.#close();
-        await this.#write(outcome.entry);
-        continue;
+        stored = andThen(this.#close(), () => this.#write(outcome.entry));
+      } else {
+        const result = results[next];
+        assert(result !== undefined, 'a result for each item that was read');
+        next += 1;
+        stored = this.addResult(result, outcome.base);
       }
-      const result = results[next];
-      assert(result !== undefined, 'a result for each item that was read');
-      next += 1;
-      await this.addResult(result, outcome.base);
+      if (stored !== undefined) await stored;
     }
     assert(next === results.length, 'an item for each result');
   }
 
-  async addResult(result: ItemResult, base: readonly PageExtent[]): Promise<void> {
+  addResult(result: ItemResult, base: readonly PageExtent[]): Wait {
     const { entry, readBytes, cutAt } = result;
     this.#readBytes += readBytes;
-    if (entry === null) return;
+    if (entry === null) return undefined;
     const open = this.#open;
     if (open?.entry.path === entry.path) {
       open.entry = joined(open.entry, entry);
       open.cutAt = Math.min(open.cutAt, cutAt ?? Infinity);
-      return;
+      return undefined;
     }
-    await this.#close();
+    const closed = this.#close();
     this.#open = { entry, base, cutAt: cutAt ?? Infinity };
+    return closed;
   }
 
   async finish(): Promise<readonly ChunkReference[]> {
@@ -107,9 +110,9 @@ export class MapAssembler {
     return this.#writer.finish();
   }
 
-  async #close(): Promise<void> {
+  #close(): Wait {
     const open = this.#open;
-    if (open === null) return;
+    if (open === null) return undefined;
     this.#open = null;
     const { entry } = open;
     if (entry.kind === 'relation') return this.#write(whole(entry, open));
@@ -117,15 +120,16 @@ export class MapAssembler {
     return this.#write(entry.kind === 'file' && hash !== undefined ? { ...entry, hash } : entry);
   }
 
-  async #write(entry: MapEntry): Promise<void> {
+  #write(entry: MapEntry): Wait {
     if (entry.kind === 'relation' || entry.kind === 'file') {
       this.#files += 1;
       this.#clusterBytes += entry.sizeBytes;
       this.#live.count(entry);
     }
     if (entry.kind === 'relation') this.#pages += entry.sizeBytes / PAGE_BYTES;
-    if (this.#order.sorted) await this.#writer.add(entry);
-    else this.#kept.push(entry);
+    if (this.#order.sorted) return this.#writer.add(entry);
+    this.#kept.push(entry);
+    return undefined;
   }
 }
 

@@ -8,7 +8,8 @@ export function clipExtents(
   extents: readonly PageExtent[],
   begin: number,
   end: number,
-): PageExtent[] {
+): readonly PageExtent[] {
+  if (isWithin(extents, begin, end)) return extents;
   const clipped: PageExtent[] = [];
   for (let at = firstEndingBehind(extents, begin); at < extents.length; at += 1) {
     const extent = extents[at];
@@ -22,7 +23,8 @@ export function clipExtents(
 export function subtractRuns(
   extents: readonly PageExtent[],
   runs: readonly BlockRun[],
-): PageExtent[] {
+): readonly PageExtent[] {
+  if (runs.length === 0) return extents;
   const kept: PageExtent[] = [];
   let run = 0;
   for (const extent of extents) {
@@ -42,9 +44,9 @@ export function subtractRuns(
 export function mergeExtents(
   first: readonly PageExtent[],
   second: readonly PageExtent[],
-): PageExtent[] {
-  if (first.length === 0) return [...second];
-  if (second.length === 0) return [...first];
+): readonly PageExtent[] {
+  if (first.length === 0) return second;
+  if (second.length === 0) return first;
   const merged: PageExtent[] = [];
   let other = 0;
   for (const extent of first) {
@@ -98,6 +100,13 @@ export function firstEndingBehind(extents: readonly PageExtent[], block: number)
     else high = middle;
   }
   return low;
+}
+
+function isWithin(extents: readonly PageExtent[], begin: number, end: number): boolean {
+  const [first] = extents;
+  const last = extents.at(-1);
+  if (first === undefined || last === undefined) return true;
+  return first.firstBlock >= begin && last.firstBlock + last.pages <= end;
 }
 
 function cutExtent(extent: PageExtent, begin: number, end: number): PageExtent {

@@ -28,11 +28,11 @@ export type RubbishPlan = { readonly server: string; readonly attempts: readonly
  * took over of it lives on.
  */
 export async function planRubbish(store: ObjectStore, server: string): Promise<RubbishPlan> {
+  const dead = await deadAttempts(store, server);
+  if (dead.length === 0) return { server, attempts: [] };
   const reachable = await readReachableObjects(store, server);
   const attempts: AttemptRubbish[] = [];
-  for (const id of await listBackupIds(store, server)) {
-    const names = await store.listFolder(backupKeys.folder(server, id));
-    if (names.some((name) => name.startsWith('manifest-') || name === 'keep')) continue;
+  for (const id of dead) {
     const objects: ObjectInfo[] = [];
     for await (const object of store.list(backupKeys.folder(server, id))) {
       if (isUnreachable(reachable, object.key)) objects.push(object);
@@ -41,6 +41,15 @@ export async function planRubbish(store: ObjectStore, server: string): Promise<R
     if (objects.length > 0) attempts.push({ id, objects, bytes });
   }
   return { server, attempts };
+}
+
+async function deadAttempts(store: ObjectStore, server: string): Promise<BackupId[]> {
+  const dead: BackupId[] = [];
+  for (const id of await listBackupIds(store, server)) {
+    const names = await store.listFolder(backupKeys.folder(server, id));
+    if (!names.some((name) => name.startsWith('manifest-') || name === 'keep')) dead.push(id);
+  }
+  return dead;
 }
 
 /**

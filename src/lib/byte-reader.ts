@@ -40,18 +40,14 @@ export class ByteReader {
 
   /** Unsigned LEB128 up to 2^53 - 1. */
   varint(): number {
+    // Whole numbers all the way: what was multiplied is kept as a floating-point number, with memory of its own.
     let value = 0;
-    let scale = 1;
-    for (let length = 0; length < 8; length += 1) {
+    for (let shift = 0; shift < 28; shift += 7) {
       const byte = this.u8();
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) throw new RangeError('varint exceeds 2^53 - 1');
-        return value;
-      }
-      scale *= 128;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
     }
-    throw new RangeError('varint is longer than 8 bytes');
+    return this.#largeVarint(value);
   }
 
   /** A view on the next `length` bytes, not a copy. */
@@ -64,5 +60,21 @@ export class ByteReader {
     const part = this.bytes.subarray(this.offset, this.offset + length);
     this.offset += length;
     return part;
+  }
+
+  /** The rest of a varint whose first four bytes gave `value`. */
+  #largeVarint(lowest: number): number {
+    let value = lowest;
+    let scale = 2 ** 28;
+    for (let length = 4; length < 8; length += 1) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (!Number.isSafeInteger(value)) throw new RangeError('varint exceeds 2^53 - 1');
+        return value;
+      }
+      scale *= 128;
+    }
+    throw new RangeError('varint is longer than 8 bytes');
   }
 }

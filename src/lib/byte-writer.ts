@@ -38,12 +38,14 @@ export class ByteWriter {
   /** Unsigned LEB128; `value` is a non-negative safe integer. */
   varint(value: number): this {
     if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`varint of ${value}`);
+    let at = this.#grow(varintBytes(value));
     let rest = value;
-    while (rest >= 0x80) {
-      this.u8((rest % 128) | 0x80);
-      rest = Math.floor(rest / 128);
+    for (; rest >= 0x80; rest = Math.floor(rest / 128)) {
+      this.#bytes[at] = (rest % 128) | 0x80;
+      at += 1;
     }
-    return this.u8(rest);
+    this.#bytes[at] = rest;
+    return this;
   }
 
   put(bytes: Uint8Array): this {
@@ -77,4 +79,10 @@ export class ByteWriter {
     }
     return at;
   }
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let limit = 0x80; value >= limit; limit *= 0x80) bytes += 1;
+  return bytes;
 }

@@ -3,6 +3,7 @@ import { assert } from '../lib/assert.ts';
 import { compareBytes } from '../lib/byte-order.ts';
 import { blake3 } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
+import type { Wait } from '../lib/wait.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { BackupId } from './backup-id.ts';
 import { backupKeys } from './layout.ts';
@@ -53,16 +54,25 @@ export class BackupMapWriter {
     this.#earlierEnd = earlier[0]?.lastPath ?? null;
   }
 
-  /** Entries arrive in byte order of their paths. */
-  async add(entry: MapEntry): Promise<void> {
+  /** Entries arrive in byte order of their paths. Waits where a chunk is stored. */
+  add(entry: MapEntry): Wait {
     const { path } = entry;
     const isInOrder = this.#lastPath === null || compareBytes(this.#lastPath, path) < 0;
     assert(isInOrder, `map entries in order: ${path}`);
     this.#lastPath = path;
-    await this.#passEarlierEnds(path);
+    return this.#isPastEarlierEnd(path)
+      ? this.#passEarlierEnds(path).then(async () => this.#take(entry))
+      : this.#take(entry);
+  }
+
+  #take(entry: MapEntry): Wait {
     this.#entries.push(entry);
     if (entry.kind === 'relation' || entry.kind === 'file') this.#extents += entry.extents.length;
-    if (this.#isFull()) await this.#flush();
+    return this.#isFull() ? this.#flush() : undefined;
+  }
+
+  #isPastEarlierEnd(path: string): boolean {
+    return this.#earlierEnd !== null && compareBytes(path, this.#earlierEnd) > 0;
   }
 
   async finish(): Promise<readonly ChunkReference[]> {
@@ -80,7 +90,7 @@ export class BackupMapWriter {
 
   /** Closes the chunk at hand where one of the earlier backup ends, when it is the same or large enough. */
   async #passEarlierEnds(path: string): Promise<void> {
-    while (this.#earlierEnd !== null && compareBytes(path, this.#earlierEnd) > 0) {
+    while (this.#isPastEarlierEnd(path)) {
       const isEnough =
         this.#entries.length >= CHUNK_FILES_MIN || this.#extents >= CHUNK_EXTENTS_MIN;
       if (isEnough) await this.#flush();

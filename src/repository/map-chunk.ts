@@ -81,9 +81,10 @@ export function encodeMapChunk(entries: readonly MapEntry[]): Buffer {
   const body = new ByteWriter(256 * 1024).varint(entries.length);
   const paths = new PathWriter();
   const packNumber = (key: string): number => {
-    const known = packs.get(key) ?? packs.size;
-    packs.set(key, known);
-    return known;
+    const known = packs.get(key);
+    if (known !== undefined) return known;
+    packs.set(key, packs.size);
+    return packs.size - 1;
   };
   for (const entry of entries) writeEntry(body, { entry, paths, packNumber });
   const lead = new ByteWriter().varint(CHUNK_VERSION).varint(packs.size);
