@@ -12,7 +12,12 @@ import { serializeError } from '../lib/serialized-error.ts';
 
 const port = must(parentPort, 'the place worker runs in a worker thread');
 const setup = workerData as PlaceWorkerSetup;
-const engine = openStore(setup.store).then((store) => new PlaceEngine(store, setup));
+/** A chain of backups has more, a stretch of the target seldom. */
+const PACKS_KEPT_OPEN = 16;
+
+const engine = openStore(setup.store, { objectsKeptOpen: PACKS_KEPT_OPEN }).then(
+  (store) => new PlaceEngine(store, setup),
+);
 
 /** Resolves when the engine is free for the next task. */
 let free: Promise<unknown> = engine;

@@ -95,6 +95,14 @@ export type StoreProperties = {
 /** One driver's entry per kind of url. */
 export type StoreDescription = FilesystemDescription;
 
+export type StoreOptions = {
+  /**
+   * How many objects stay open between reads, where that means anything: for a process that reads few objects in many
+   * pieces and ends soon. What is deleted meanwhile keeps its room until then.
+   */
+  readonly objectsKeptOpen?: number;
+};
+
 export type FilesystemDescription = {
   readonly kind: 'filesystem';
   /** Absolute path of the repository's folder. */

@@ -12,6 +12,7 @@ import type {
   ObjectInfo,
   ObjectStore,
   ObjectWriter,
+  StoreOptions,
   StoreProperties,
 } from '../object-store.ts';
 import { DurableFolders } from './durable-folders.ts';
@@ -27,6 +28,7 @@ import {
 import { acquireFilesystemLease } from './filesystem-lease.ts';
 import { openWriter, type FilesystemWriter } from './filesystem-writer.ts';
 import { listObjects, namesBelow } from './listing.ts';
+import { OpenObjects } from './open-objects.ts';
 import { removeStaleTemporaries } from './temporary-file.ts';
 
 /** A sync that failed once may have met a bad sector: the second copy lies elsewhere. More would hide a dying disk. */
@@ -41,6 +43,7 @@ const PUT_ATTEMPTS_MAX = 2;
  */
 export async function openFilesystemStore(
   description: FilesystemDescription,
+  options: StoreOptions = {},
 ): Promise<ObjectStore> {
   const { path } = description;
   assert(isAbsolute(path), `repository path ${path} is absolute`);
@@ -54,12 +57,13 @@ export async function openFilesystemStore(
     throw new WalnutError('storage', `open repository folder ${path}: it is not a folder`);
   }
   const mode = Number(info.mode);
-  return new FilesystemStore({
+  const root = {
     path,
     inode: info.ino,
     fileMode: 0o600 | (mode & 0o040),
     folderMode: 0o700 | (mode & 0o050),
-  });
+  };
+  return new FilesystemStore(root, options);
 }
 
 /**
@@ -103,11 +107,14 @@ class FilesystemStore implements ObjectStore {
   readonly #root: FilesystemRoot;
   readonly #folders: DurableFolders;
   readonly #leases = new Set<Lease>();
+  /** Null where each read opens its object. */
+  readonly #opened: OpenObjects | null;
 
-  constructor(root: FilesystemRoot) {
+  constructor(root: FilesystemRoot, { objectsKeptOpen = 0 }: StoreOptions) {
     this.description = { kind: 'filesystem', path: root.path };
     this.#root = root;
     this.#folders = new DurableFolders(root);
+    this.#opened = objectsKeptOpen > 0 ? new OpenObjects(objectsKeptOpen) : null;
   }
 
   async beginWrite(key: string): Promise<ObjectWriter> {
@@ -134,7 +141,11 @@ class FilesystemStore implements ObjectStore {
   }
 
   async read(key: string, offset: number, into: Uint8Array): Promise<number> {
-    return this.#withObject(key, (handle) => readFully(handle, offset, into));
+    const act = async (handle: FileHandle): Promise<number> => readFully(handle, offset, into);
+    const opened = this.#opened;
+    if (opened === null) return this.#withObject(key, act);
+    checkKey(key);
+    return this.#explained(key, async () => opened.use(join(this.#root.path, key), act));
   }
 
   async get(key: string, maxBytes: number): Promise<Buffer> {
@@ -225,6 +236,7 @@ class FilesystemStore implements ObjectStore {
       assert(!(await lease.isHeld()), `lease ${lease.key} is released before its store is closed`);
     }
     this.#leases.clear();
+    await this.#opened?.close();
   }
 
   async #openWriter(key: string, placing: 'link' | 'rename'): Promise<FilesystemWriter> {
@@ -234,13 +246,19 @@ class FilesystemStore implements ObjectStore {
 
   async #withObject<T>(key: string, act: (handle: FileHandle) => Promise<T>): Promise<T> {
     checkKey(key);
-    try {
+    return this.#explained(key, async () => {
       const handle = await open(join(this.#root.path, key), 'r');
       try {
         return await act(handle);
       } finally {
         await handle.close();
       }
+    });
+  }
+
+  async #explained<T>(key: string, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
     } catch (error) {
       const isMissing = isAbsent(error) || errorNumberOf(error) === 'EISDIR';
       if (!isMissing) throw await explainFailure(error, `read object ${key}`, this.#root);
