@@ -48,7 +48,7 @@ export class RestoreCommandProof implements AsyncDisposable {
  * as that account for the first segment that recovery needs.
  * @throws WalnutError `permission` with what the command said.
  */
-export async function probeRestoreCommand(plan: Probed, signal: AbortSignal): Promise<void> {
+async function probeRestoreCommand(plan: Probed, signal: AbortSignal): Promise<void> {
   const { restoreCommand, wal, owner } = plan;
   if (restoreCommand === null || wal.firstSegment === null) return;
   const folder = await mkdtemp(join(tmpdir(), 'walnut-probe-'));
