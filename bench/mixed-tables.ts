@@ -6,7 +6,7 @@ import type { Session } from '../src/postgres/connection/session.ts';
 
 /** What one batch of rows with its share of the indexes takes on disk; measured, the real size is reported. */
 const BATCH_BYTES = 22_000_000;
-/** More rows than those of so many batches are copies of rows, which no window of a compressor sees: made ten times as fast. */
+/** More rows than those of so many batches are copies of rows, which no window of a compressor sees and which are made much faster. */
 const BATCHES_MADE_MAX = 100;
 /** About as often as in prose: the first words of the list are drawn far more often than the last. */
 const WORDS =

@@ -3,7 +3,7 @@ import type { PageExtent } from '../repository/map-chunk.ts';
 /** Blocks [first, first + count) of one file. */
 export type BlockRun = { readonly first: number; readonly count: number };
 
-/** The part of sorted extents that lies in [begin, end). */
+/** The part of sorted extents that lies in [begin, end); the very same list where that is all of it. */
 export function clipExtents(
   extents: readonly PageExtent[],
   begin: number,
@@ -19,7 +19,7 @@ export function clipExtents(
   return clipped;
 }
 
-/** What is left of sorted extents without the blocks of sorted runs. */
+/** What is left of sorted extents without the blocks of sorted runs; the very same list where there are none. */
 export function subtractRuns(
   extents: readonly PageExtent[],
   runs: readonly BlockRun[],

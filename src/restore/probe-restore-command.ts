@@ -20,14 +20,14 @@ const run = promisify(execFile);
 type Probed = Pick<RestorePlan, 'restoreCommand' | 'wal' | 'owner'>;
 
 /**
- * A probe under way, while the rest of the plan is made; disposing ends one whose answer nobody waits for any more.
+ * A probe under way, while the rest of the plan is made. Disposing waits for its end: what is killed in the middle would
+ * leave its segment behind.
  */
 export class RestoreCommandProof implements AsyncDisposable {
-  readonly #givenUp = new AbortController();
   readonly #probe: Promise<void>;
 
   constructor(probed: Probed, signal: AbortSignal) {
-    this.#probe = probeRestoreCommand(probed, AbortSignal.any([signal, this.#givenUp.signal]));
+    this.#probe = probeRestoreCommand(probed, signal);
     // A failure is met where the proof is waited for; what the plan refuses comes first.
     this.#probe.catch(() => undefined);
   }
@@ -38,7 +38,6 @@ export class RestoreCommandProof implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#givenUp.abort();
     await this.#probe.catch(() => undefined);
   }
 }

@@ -32,12 +32,19 @@ export class OpenObjects {
   }
 
   #take(path: string): Opened {
-    const opened = this.#opened.get(path) ?? { handle: open(path, 'r'), users: 0 };
+    const opened = this.#opened.get(path) ?? this.#open(path);
     opened.users += 1;
     this.#opened.delete(path);
     this.#opened.set(path, opened);
+    return opened;
+  }
+
+  #open(path: string): Opened {
+    const opened: Opened = { handle: open(path, 'r'), users: 0 };
     // What cannot be opened is tried again by the next one who asks.
-    opened.handle.catch(() => this.#opened.delete(path));
+    opened.handle.catch(() => {
+      if (this.#opened.get(path) === opened) this.#opened.delete(path);
+    });
     return opened;
   }
 
