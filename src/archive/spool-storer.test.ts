@@ -138,6 +138,23 @@ describe('what lies in the spool', () => {
     expect(open?.end).toBeGreaterThan(start + 400_000n);
   });
 
+  test('of a former life is stored also when it ends between a record and its padding', async () => {
+    const bytes = fixtureSegment(MAJOR, FIRST);
+    const identity = { name: FIRST, ...walIdentity(archive.scope.incarnation) };
+    const recordsUpTo = (end: number): number =>
+      describeSegment(bytes.subarray(0, end), identity).recordCount;
+    let cut = 100_001;
+    while (cut % 8 === 0 || recordsUpTo(cut) === recordsUpTo(cut - 1)) cut += 1;
+    await spool.begin(FIRST);
+    await spool.append([bytes.subarray(0, cut)]);
+    await spool.leave();
+    const incarnation = nameOfIncarnation(archive.scope.incarnation);
+    spool = await Spool.open({ folder, incarnation }, FIXTURE_SEGMENT_BYTES);
+    await runUntil(await makeStorer(), () => events.length > 0);
+    const open = (await inventory()).timelines.get(toTimelineId(1))?.open[0];
+    expect(open?.parts[0]).toMatchObject({ offset: 0, length: cut });
+  });
+
   test('of a timeline that was left is stored to its end and leaves the spool', async () => {
     await spool.begin(FIRST);
     await spool.append([fixtureSegment(MAJOR, FIRST).subarray(0, 123_456)]);

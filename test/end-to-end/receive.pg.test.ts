@@ -108,6 +108,7 @@ describe('wal receive', () => {
       await receiver.stop('SIGKILL');
     }
     await using receiver = await spawnWalnut(['wal', 'receive', TEST_SERVER], { config });
+    await receiver.waitForLine('streaming from');
     await load.stop();
     await finishSegment(cluster, archive);
     const { exitCode } = await receiver.stop('SIGTERM');

@@ -276,6 +276,16 @@ describe('segments that do not continue each other', () => {
   });
 });
 
+test('WAL that was cut at any byte is valid up to there at most', () => {
+  const name = PATH[1] ?? '';
+  const bytes = fixtureSegment(MAJOR, name);
+  const beyond = Array.from({ length: 5000 }, (_, cut) => cut).filter((cut) => {
+    const facts = describeSegment(bytes.subarray(0, cut), { name, segmentBytes });
+    return Number(facts.validEnd - facts.startLsn) > cut;
+  });
+  expect(beyond).toEqual([]);
+});
+
 test('a switch record whose end alone is in the segment ends it too', () => {
   const name = PATH[1] ?? '';
   const bytes = Buffer.alloc(segmentBytes);

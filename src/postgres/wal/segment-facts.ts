@@ -1,5 +1,5 @@
 import { WalnutError } from '../../lib/walnut-error.ts';
-import { formatLsn, toLsn, type Lsn } from '../lsn.ts';
+import { formatLsn, minLsn, toLsn, type Lsn } from '../lsn.ts';
 import { parseSegmentName, segmentStart } from '../segment-name.ts';
 import type { MajorVersion } from '../version.ts';
 import type { HeadContinuation } from './continuation-head.ts';
@@ -43,7 +43,7 @@ export type SegmentFacts = {
   readonly end: SegmentEnd;
   /**
    * Where valid WAL ends: the end of the last whole record; for `full` the end of the segment; for `switch` where the
-   * unused rest begins.
+   * unused rest begins. Never behind the bytes given.
    */
   readonly validEnd: Lsn;
   readonly stop: WalStop | undefined;
@@ -188,8 +188,11 @@ export class SegmentDescriber {
   }
 
   #validEndOf(end: SegmentEnd): Lsn {
-    if (end === 'full') return toLsn(this.#startLsn + BigInt(this.#options.segmentBytes));
-    return this.#walker.switchedAt ?? this.#walker.validEnd;
+    const fedEnd = toLsn(this.#startLsn + BigInt(this.#fedBytes));
+    if (end === 'full') return fedEnd;
+    const { switchedAt, validEnd } = this.#walker;
+    // The last record may be whole while its padding has not come.
+    return minLsn(switchedAt ?? validEnd, fedEnd);
   }
 }
 
