@@ -4,10 +4,10 @@ import { parseHistoryFileName } from '../postgres/timeline-history.ts';
 
 const READY = '.ready';
 
-/** As many files as the archiver of 15 and later reads from one scan: NUM_FILES_PER_DIRECTORY_SCAN in pgarch.c. */
-export const AHEAD_FILES_MAX = 63;
-/** The file that was asked for is acknowledged only after those ahead of it: a few seconds of work. */
-const AHEAD_BYTES_MAX: number = 1024 * 1024 * 1024;
+/** Four scans of the archiver of 15 and later (NUM_FILES_PER_DIRECTORY_SCAN in pgarch.c) are answered by one start of Node. */
+export const AHEAD_FILES_MAX = 255;
+/** The file that was asked for is acknowledged only after those ahead of it; time ends it earlier where storing is slow. */
+const AHEAD_BYTES_MAX: number = 4 * 1024 * 1024 * 1024;
 
 /**
  * The files that the archiver will ask for after `asked`, in its order (history files first, then by name), as far as

@@ -1,6 +1,6 @@
 /** Cuts a listing into tasks of about equal work, after deciding for each file what of it is read. */
 import { PAGE_BYTES } from '../repository/frame.ts';
-import { READ_ALL, type CopyItem, type CopyTask } from './copy-messages.ts';
+import type { CopyItem, CopyTask } from './copy-messages.ts';
 import { decideFile, type CopyRules, type FileDecision } from './decide-file.ts';
 import type { EarlierFiles } from './earlier-files.ts';
 import type { MapEntry } from '../repository/map-chunk.ts';
@@ -16,6 +16,8 @@ const TASK_ITEMS_MAX = 256;
 const TASK_RUNS_MAX = 512;
 /** What is not read waits for the task in memory, some 100 bytes for each extent. */
 const TASK_EXTENTS_MAX = 32_768;
+
+type ReadDecision = Extract<FileDecision, { kind: 'read' }>;
 
 export type PlannedTask = { readonly task: CopyTask; readonly outcomes: readonly Outcome[] };
 
@@ -80,27 +82,44 @@ function readBytesOf({ runs, length }: CopyItem): number {
   return runs === null ? length : runs.reduce((sum, { count }) => sum + count * PAGE_BYTES, 0);
 }
 
+const NOTHING_TO_READ: readonly null[] = [null];
+
 /** Relation files are cut, so that several workers share a large one; any other file needs one hash over all of it. */
-function* itemsOf(file: ListedFile, decision: FileDecision): Generator<CopyItem | null> {
-  if (decision.kind === 'known') {
-    yield null;
-    return;
+function itemsOf(file: ListedFile, decision: FileDecision): Iterable<CopyItem | null> {
+  if (decision.kind === 'known') return NOTHING_TO_READ;
+  const { runs, earlier } = decision;
+  if (runs !== null) return itemsOfRuns(file, decision, runs);
+  const isCut = file.kind === 'relation' && file.sizeBytes > TASK_BYTES;
+  if (isCut) return slicesOf(file, decision);
+  return [itemOf(file, decision, { offset: 0, length: file.sizeBytes, runs, earlier })];
+}
+
+type Part = Pick<CopyItem, 'offset' | 'length' | 'runs' | 'earlier'>;
+
+function itemOf(file: ListedFile, { earlierFile }: ReadDecision, part: Part): CopyItem {
+  const { path, kind, target, mode, modifiedMs, sizeBytes, identity } = file;
+  const { offset, length, runs, earlier } = part;
+  const facts = { path, kind, target, mode, modifiedMs, sizeBytes, identity };
+  return { ...facts, offset, length, runs, earlier, earlierFile };
+}
+
+function* itemsOfRuns(
+  file: ListedFile,
+  decision: ReadDecision,
+  runs: readonly BlockRun[],
+): Generator<CopyItem> {
+  for (const some of cutRuns(runs)) {
+    const earlier = around(decision.earlier, some);
+    yield itemOf(file, decision, { offset: 0, length: file.sizeBytes, runs: some, earlier });
   }
-  const { runs, earlier, earlierFile } = decision;
-  const whole = { ...file, offset: 0, length: file.sizeBytes, ...READ_ALL, earlierFile };
-  if (runs !== null) {
-    for (const some of cutRuns(runs))
-      yield { ...whole, runs: some, earlier: around(earlier, some) };
-    return;
-  }
-  if (file.kind !== 'relation' || file.sizeBytes <= TASK_BYTES) {
-    yield { ...whole, earlier };
-    return;
-  }
+}
+
+function* slicesOf(file: ListedFile, decision: ReadDecision): Generator<CopyItem> {
   for (let offset = 0; offset < file.sizeBytes; offset += TASK_BYTES) {
     const length = Math.min(TASK_BYTES, file.sizeBytes - offset);
     const run = { first: offset / PAGE_BYTES, count: length / PAGE_BYTES };
-    yield { ...whole, offset, length, earlier: around(earlier, [run]) };
+    const earlier = around(decision.earlier, [run]);
+    yield itemOf(file, decision, { offset, length, runs: null, earlier });
   }
 }
 

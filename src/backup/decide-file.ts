@@ -45,16 +45,26 @@ export type FileDecision =
       readonly earlierFile: FileEntry | null;
     };
 
+/** A file of which the repository holds nothing. */
+const READ_WHOLE: Extract<FileDecision, { kind: 'read' }> = {
+  kind: 'read',
+  runs: null,
+  base: [],
+  earlier: [],
+  earlierFile: null,
+};
+
 export function decideFile(file: ListedFile, earlier: EarlierFile, rules: CopyRules): FileDecision {
   if (file.kind === 'directory' || file.kind === 'link') {
     return { kind: 'known', entry: plainEntry(file) };
   }
-  const { parent } = earlier;
+  const { parent, attempts } = earlier;
+  if (parent === null && attempts.length === 0) return READ_WHOLE;
   const untouched = rules.paranoid ? null : untouchedEntry(file, parent, rules.damage);
   if (untouched !== null) return { kind: 'known', entry: untouched };
   if (file.kind === 'relation') return decideRelation(file, earlier, rules);
   const earlierFile = parent?.kind === 'file' && isSound(parent, rules.damage) ? parent : null;
-  return { kind: 'read', runs: null, base: [], earlier: [], earlierFile };
+  return { ...READ_WHOLE, earlierFile };
 }
 
 function decideRelation(

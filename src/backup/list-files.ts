@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { compareBytes } from '../lib/byte-order.ts';
+import { PackedTexts } from '../lib/packed-texts.ts';
 import { tablespaceVersionFolder } from '../postgres/cluster/cluster-versions.ts';
 import { CONTROL_FILE_PATH } from '../postgres/cluster/control-file.ts';
 import {
@@ -67,22 +68,31 @@ type Step = { readonly path: string; readonly entry: FolderEntry; readonly desce
 
 async function stepsIn(folder: string, options: ListingOptions): Promise<Iterator<Step>> {
   const content = await options.source.readFolder(folder);
-  return content === null ? [].values() : stepsOf(folder, content, options);
+  if (content === null) return [].values();
+  const { names, look } = content;
+  const isExcluded = excludedRelations(folder, names);
+  const sorted = new PackedTexts(names.toSorted(compareBytes));
+  return stepsOf({ folder, names: sorted, look, isExcluded }, options);
 }
+
+type SortedFolder = {
+  readonly folder: string;
+  readonly names: Iterable<string>;
+  readonly look: Folder['look'];
+  readonly isExcluded: (name: string) => boolean;
+};
 
 /**
  * Each folder stands twice: as itself, and with a slash for what is in it, since in the byte order of whole paths other
  * names may come between the two (`16384`, `16384.1`, `16384/1259`).
  */
 function* stepsOf(
-  folder: string,
-  { names, look }: Folder,
+  { folder, names, look, isExcluded }: SortedFolder,
   options: ListingOptions,
 ): Generator<Step> {
-  const isExcluded = excludedRelations(folder, names);
   /** Folders to descend into, the one that comes first last. */
   const waiting: Step[] = [];
-  for (const name of names.toSorted(compareBytes)) {
+  for (const name of names) {
     const path = join(folder, name);
     for (let next = waiting.at(-1); next !== undefined; next = waiting.at(-1)) {
       if (compareBytes(`${next.path}/`, path) > 0) break;

@@ -105,7 +105,7 @@ export class LocalRangeReader implements RangeReader {
   #descriptorOf(path: string): number | null {
     if (this.#open?.path === path) return this.#open.descriptor;
     this.#closeFile();
-    const file = join(this.#root, path);
+    const file = `${this.#root}/${path}`;
     try {
       const descriptor = openSync(file, 'r');
       this.#open = { path, descriptor };

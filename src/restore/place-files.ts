@@ -12,6 +12,7 @@ import { settleFiles } from './settle-files.ts';
 
 /** How often progress is told. */
 const PROGRESS_INTERVAL_MS = 200;
+const FOLDERS_AT_ONCE = 16;
 
 export type PlaceFilesOptions = {
   readonly store: ObjectStore;
@@ -69,18 +70,25 @@ async function placeContent(options: PlaceFilesOptions, outline: Outline): Promi
   }
 }
 
+/** Several at once, because syncs that wait at the same time share a commit of the journal. */
 async function settleFolders(
   { owner }: PlaceFilesOptions,
   folders: ReadonlyMap<string, number>,
 ): Promise<void> {
-  for (const [path, mode] of folders) {
-    try {
-      if (owner !== null) await chown(path, owner.uid, owner.gid);
-      await chmod(path, mode & 0o777);
-      await syncFolder(path);
-    } catch (error) {
-      throw fileFailure(error, `finish folder ${path}`);
-    }
+  const all = [...folders];
+  for (let first = 0; first < all.length; first += FOLDERS_AT_ONCE) {
+    const some = all.slice(first, first + FOLDERS_AT_ONCE);
+    await Promise.all(some.map(async ([path, mode]) => settleFolder(path, mode, owner)));
+  }
+}
+
+async function settleFolder(path: string, mode: number, owner: FileOwner | null): Promise<void> {
+  try {
+    if (owner !== null) await chown(path, owner.uid, owner.gid);
+    await chmod(path, mode & 0o777);
+    await syncFolder(path);
+  } catch (error) {
+    throw fileFailure(error, `finish folder ${path}`);
   }
 }
 

@@ -29,6 +29,8 @@ export type OtherFile = { readonly kind: 'other' };
 export type RelationName = Pick<RelationFile, 'relfilenode' | 'fork' | 'segment' | 'isTemporary'>;
 
 const RELATION_NAME = /^(?:t\d{1,10}_)?([1-9]\d{0,9})(?:_(fsm|vm|init))?(?:\.([1-9]\d{0,9}))?$/;
+/** What most names are; of a million of them no arrays of matches are made. */
+const FIRST_SEGMENT_NAME = /^[1-9]\d{0,9}$/;
 const RELATION_FOLDER =
   /^(?:(global)|base\/([1-9]\d{0,9})|pg_tblspc\/([1-9]\d{0,9})\/PG_[^/]+\/([1-9]\d{0,9}))$/;
 const OID_MAX = 0xffff_ffff;
@@ -48,9 +50,20 @@ export function classifyFile(path: string): RelationFile | OtherFile {
 }
 
 /** The tablespace and database whose relations stand in `folder`; null for a folder that holds none. */
-export function relationFolder(
-  folder: string,
-): Pick<RelationFile, 'tablespaceOid' | 'databaseOid'> | null {
+export function relationFolder(folder: string): RelationFolder | null {
+  if (folder !== asked.folder) asked = { folder, answer: parseRelationFolder(folder) };
+  return asked.answer;
+}
+
+type RelationFolder = Pick<RelationFile, 'tablespaceOid' | 'databaseOid'>;
+
+/** Files are looked at folder by folder. */
+let asked: { readonly folder: string; readonly answer: RelationFolder | null } = {
+  folder: '',
+  answer: null,
+};
+
+function parseRelationFolder(folder: string): RelationFolder | null {
   const match = RELATION_FOLDER.exec(folder);
   if (match === null) return null;
   const [, global, defaultDatabase, tablespace, database] = match;
@@ -62,6 +75,11 @@ export function relationFolder(
 
 /** Reads a name within a folder of relations, such as `16384_vm.2`; null when it is none. */
 export function parseRelationName(name: string): RelationName | null {
+  if (FIRST_SEGMENT_NAME.test(name)) {
+    const relfilenode = Number(name);
+    if (relfilenode > OID_MAX) return null;
+    return { relfilenode, fork: 'main', segment: 0, isTemporary: false };
+  }
   const [, digits, fork, segmentDigits] = RELATION_NAME.exec(name) ?? [];
   const relfilenode = Number(digits);
   const segment = segmentDigits === undefined ? 0 : Number(segmentDigits);
