@@ -11,7 +11,7 @@ import { clipExtents, type BlockRun } from './page-extents.ts';
 /** What one worker takes at once: large enough that handing out costs nothing, small enough to share work evenly. */
 const TASK_BYTES: number = 32 * 1024 * 1024;
 /** Of a million small files those few are in memory that wait for their turn, and die young. */
-const TASK_ITEMS_MAX = 256;
+const TASK_ITEMS_MAX = 128;
 /** Scattered pages cost more than as many in a row: as much work as the bytes above, or less. */
 const TASK_RUNS_MAX = 512;
 /** What is not read waits for the task in memory, some 100 bytes for each extent. */

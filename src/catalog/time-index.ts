@@ -4,6 +4,7 @@
  */
 import { assert } from '../lib/assert.ts';
 import { maxLsn, toLsn, type Lsn } from '../postgres/lsn.ts';
+import { segmentNumberAt } from '../postgres/segment-name.ts';
 import type { LsnRange } from '../postgres/timeline-history.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import type { IndexedTransaction } from '../postgres/wal/segment-index.ts';
@@ -104,6 +105,19 @@ export async function coveredUntil(
   return Math.max(progress.completeUs, proven ?? progress.completeUs);
 }
 
+/**
+ * Whether WAL is known to go on where a backup stopped: a record begins there or behind, in the same segment. False also
+ * where only reading that segment would tell. What leads there is looked at as {@link resolveTarget} does.
+ * @throws WalnutError as {@link resolveTarget}
+ */
+export async function isKnownToGoOn(
+  store: ObjectStore,
+  inventory: WalInventory,
+  search: WalSearch,
+): Promise<boolean> {
+  return new TargetLookup(store, inventory, search).isKnownToGoOn();
+}
+
 type Stop = RecordPlace & {
   readonly position: number;
   readonly replayed: boolean;
@@ -147,6 +161,17 @@ class TargetLookup {
     return this.#resolveEnd();
   }
 
+  async isKnownToGoOn(): Promise<boolean> {
+    const { stopLsn } = this.#search;
+    await this.#findBreakBefore(stopLsn);
+    const number = segmentNumberAt(stopLsn, this.#inventory.segmentBytes);
+    const position = this.#path.segments.findIndex((segment) => segment.number === number);
+    if (position < 0 || this.#path.segments[position]?.open !== null) return false;
+    const { lastRecordLsn, validEnd } = (await this.#scan.factsAt(position)) ?? {};
+    if (lastRecordLsn === undefined || validEnd === undefined) return false;
+    return lastRecordLsn >= stopLsn && validEnd <= this.#path.end;
+  }
+
   async #resolveTime(target: WalTarget & { kind: 'time' }): Promise<TargetResolution> {
     const { timeUs, inclusive } = target;
     const isLater = (time: number): boolean => (inclusive ? time > timeUs : time >= timeUs);
@@ -188,9 +213,7 @@ class TargetLookup {
   async #resolveLsn(target: WalTarget & { kind: 'lsn' }): Promise<TargetResolution> {
     const { lsn, inclusive } = target;
     if (lsn < this.#search.startLsn) return this.#unreached('before-start', null);
-    const broken = await this.#find(async (summary) =>
-      summary.startLsn > lsn ? { ...NOWHERE, by: 'record' } : null,
-    );
+    const broken = await this.#findBreakBefore(lsn);
     if (broken.stop === null && broken.brokenAt !== null) {
       return this.#unreached('hole', broken.brokenAt);
     }
@@ -235,6 +258,12 @@ class TargetLookup {
       if (stop !== null) return { stop, brokenAt: null };
     }
     return { stop: null, brokenAt: null };
+  }
+
+  async #findBreakBefore(lsn: Lsn): Promise<Found> {
+    return this.#find(async (summary) =>
+      summary.startLsn > lsn ? { ...NOWHERE, by: 'record' } : null,
+    );
   }
 
   async #transactionsAt(position: number): Promise<IndexedTransaction[]> {

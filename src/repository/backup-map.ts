@@ -8,7 +8,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { BackupId } from './backup-id.ts';
 import { backupKeys } from './layout.ts';
 import type { Manifest } from './manifest.ts';
-import { decodeMapChunk, encodeMapChunk, type MapEntry } from './map-chunk.ts';
+import { decodeMapChunk, MapChunkEncoder, type MapEntry } from './map-chunk.ts';
 import { damaged } from './object-header.ts';
 import { openObject, sealObject } from './sealed-object.ts';
 
@@ -35,8 +35,7 @@ export class BackupMapWriter {
   readonly #id: BackupId;
   readonly #earlier: readonly ChunkReference[];
   readonly #chunks: ChunkReference[] = [];
-  #entries: MapEntry[] = [];
-  #extents = 0;
+  readonly #chunk = new MapChunkEncoder();
   #lastPath: string | null = null;
   /** The earlier chunk in whose range of paths the last entry lies, or behind it. */
   #earlierAt = 0;
@@ -66,8 +65,7 @@ export class BackupMapWriter {
   }
 
   #take(entry: MapEntry): Wait {
-    this.#entries.push(entry);
-    if (entry.kind === 'relation' || entry.kind === 'file') this.#extents += entry.extents.length;
+    this.#chunk.add(entry);
     return this.#isFull() ? this.#flush() : undefined;
   }
 
@@ -83,17 +81,15 @@ export class BackupMapWriter {
   /** Inside the range of an earlier chunk there is room to grow, so that both end at the same path again. */
   #isFull(): boolean {
     const room = this.#earlierEnd === null ? 1 : EARLIER_ROOM;
-    return (
-      this.#entries.length >= CHUNK_FILES_MAX * room || this.#extents >= CHUNK_EXTENTS_MAX * room
-    );
+    const { entries, extents } = this.#chunk;
+    return entries >= CHUNK_FILES_MAX * room || extents >= CHUNK_EXTENTS_MAX * room;
   }
 
   /** Closes the chunk at hand where one of the earlier backup ends, when it is the same or large enough. */
   async #passEarlierEnds(path: string): Promise<void> {
     while (this.#isPastEarlierEnd(path)) {
-      const isEnough =
-        this.#entries.length >= CHUNK_FILES_MIN || this.#extents >= CHUNK_EXTENTS_MIN;
-      if (isEnough) await this.#flush();
+      const { entries, extents } = this.#chunk;
+      if (entries >= CHUNK_FILES_MIN || extents >= CHUNK_EXTENTS_MIN) await this.#flush();
       else this.#shareIfEqual();
       this.#earlierAt += 1;
       this.#earlierEnd = this.#earlier[this.#earlierAt]?.lastPath ?? null;
@@ -105,26 +101,24 @@ export class BackupMapWriter {
     const earlier = this.#earlier[this.#earlierAt];
     const next = this.#earlier[this.#earlierAt + 1];
     if (next === undefined || !isLarge(next)) return;
-    if (earlier?.files !== this.#entries.length || !this.#spansSame(earlier)) return;
-    const hash = blake3(encodeMapChunk(this.#entries)).toString('hex');
+    if (earlier?.files !== this.#chunk.entries || !this.#spansSame(earlier)) return;
+    const hash = blake3(this.#chunk.encode()).toString('hex');
     if (hash === earlier.hash) this.#close(earlier);
   }
 
   #spansSame({ firstPath, lastPath }: ChunkReference): boolean {
-    return this.#entries[0]?.path === firstPath && this.#entries.at(-1)?.path === lastPath;
+    return this.#chunk.firstPath === firstPath && this.#chunk.lastPath === lastPath;
   }
 
   #close(chunk: ChunkReference): void {
     this.#chunks.push(chunk);
-    this.#entries = [];
-    this.#extents = 0;
+    this.#chunk.clear();
   }
 
   async #flush(): Promise<void> {
-    const [first] = this.#entries;
-    const last = this.#entries.at(-1);
-    if (first === undefined || last === undefined) return;
-    const plain = encodeMapChunk(this.#entries);
+    const { firstPath, lastPath, entries } = this.#chunk;
+    if (firstPath === null || lastPath === null) return;
+    const plain = this.#chunk.encode();
     const hash = blake3(plain).toString('hex');
     const earlier = this.#earlier[this.#earlierAt];
     if (earlier?.hash === hash) return this.#close(earlier);
@@ -134,9 +128,9 @@ export class BackupMapWriter {
     return this.#close({
       key,
       hash,
-      firstPath: first.path,
-      lastPath: last.path,
-      files: this.#entries.length,
+      firstPath,
+      lastPath,
+      files: entries,
       storedBytes: stored.length,
     });
   }

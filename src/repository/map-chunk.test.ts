@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeMapChunk, encodeMapChunk, type MapEntry } from './map-chunk.ts';
+import { decodeMapChunk, MapChunkEncoder, type MapEntry } from './map-chunk.ts';
 
 const PACKS = [
   'shop/backup/20261122T191500Z-F/pack-000001',
@@ -41,18 +41,36 @@ const entry: fc.Arbitrary<MapEntry> = fc.oneof(
   fc.record({ kind: fc.constant('link' as const), ...facts, target: fc.string() }),
 );
 
+function encode(entries: readonly MapEntry[], encoder = new MapChunkEncoder()): Buffer {
+  encoder.clear();
+  for (const one of entries) encoder.add(one);
+  return encoder.encode();
+}
+
 describe('a map chunk', () => {
   test('survives a round trip', () => {
     fc.assert(
       fc.property(fc.array(entry), (entries) => {
-        expect(decodeMapChunk(encodeMapChunk(entries), 'map-1')).toEqual(entries);
+        expect(decodeMapChunk(encode(entries), 'map-1')).toEqual(entries);
+      }),
+    );
+  });
+
+  test('is the same whatever its encoder held before', () => {
+    const encoder = new MapChunkEncoder();
+    fc.assert(
+      fc.property(fc.array(entry), (entries) => {
+        expect(encode(entries, encoder).equals(encode(entries))).toBe(true);
+        expect(encoder.entries).toBe(entries.length);
+        expect(encoder.firstPath).toBe(entries[0]?.path ?? null);
+        expect(encoder.lastPath).toBe(entries.at(-1)?.path ?? null);
       }),
     );
   });
 
   test('cut anywhere, it is refused by name', () => {
     const [entries] = fc.sample(fc.array(entry, { minLength: 3 }), { numRuns: 1, seed: 5 });
-    const plain = encodeMapChunk(entries ?? []);
+    const plain = encode(entries ?? []);
     for (let length = 0; length < plain.length; length += 1) {
       expect(() => decodeMapChunk(plain.subarray(0, length), 'map-1')).toThrow('map-1');
     }

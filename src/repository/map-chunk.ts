@@ -76,23 +76,68 @@ export type MapEntry = RelationEntry | FileEntry | DirectoryEntry | LinkEntry;
 const CHUNK_VERSION = 1;
 const KINDS = ['relation', 'file', 'directory', 'link'] as const;
 
-export function encodeMapChunk(entries: readonly MapEntry[]): Buffer {
-  const packs = new Map<string, number>();
-  const body = new ByteWriter(256 * 1024).varint(entries.length);
-  const paths = new PathWriter();
-  const packNumber = (key: string): number => {
-    const known = packs.get(key);
+/** Encodes the entries of one chunk as they come, so that none of them has to be kept, and then those of the next. */
+export class MapChunkEncoder {
+  readonly #body = new ByteWriter(256 * 1024);
+  readonly #packs = new Map<string, number>();
+  #paths = new PathWriter();
+  #entries = 0;
+  #extents = 0;
+  #firstPath: string | null = null;
+  #lastPath: string | null = null;
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  get extents(): number {
+    return this.#extents;
+  }
+
+  /** Null without entries. */
+  get firstPath(): string | null {
+    return this.#firstPath;
+  }
+
+  get lastPath(): string | null {
+    return this.#lastPath;
+  }
+
+  add(entry: MapEntry): void {
+    writeEntry(this.#body, { entry, paths: this.#paths, packNumber: this.#packNumber });
+    this.#entries += 1;
+    if (entry.kind === 'relation' || entry.kind === 'file') this.#extents += entry.extents.length;
+    this.#firstPath ??= entry.path;
+    this.#lastPath = entry.path;
+  }
+
+  /** The chunk of what was added since the last {@link clear}. */
+  encode(): Buffer {
+    const lead = new ByteWriter().varint(CHUNK_VERSION).varint(this.#packs.size);
+    for (const key of this.#packs.keys()) writeText(lead, key);
+    lead.varint(this.#entries);
+    return Buffer.concat([lead.view(), this.#body.view()]);
+  }
+
+  clear(): void {
+    this.#body.clear();
+    this.#packs.clear();
+    this.#paths = new PathWriter();
+    this.#entries = 0;
+    this.#extents = 0;
+    this.#firstPath = null;
+    this.#lastPath = null;
+  }
+
+  readonly #packNumber = (key: string): number => {
+    const known = this.#packs.get(key);
     if (known !== undefined) return known;
-    packs.set(key, packs.size);
-    return packs.size - 1;
+    this.#packs.set(key, this.#packs.size);
+    return this.#packs.size - 1;
   };
-  for (const entry of entries) writeEntry(body, { entry, paths, packNumber });
-  const lead = new ByteWriter().varint(CHUNK_VERSION).varint(packs.size);
-  for (const key of packs.keys()) writeText(lead, key);
-  return Buffer.concat([lead.view(), body.view()]);
 }
 
-/** Reverses {@link encodeMapChunk}; throws `object-damaged` naming `key`. */
+/** Reverses {@link MapChunkEncoder}; throws `object-damaged` naming `key`. */
 export function decodeMapChunk(plain: Uint8Array, key: string): MapEntry[] {
   try {
     const reader = new ByteReader(plain);

@@ -3,7 +3,7 @@ import {
   type BackupCatalog,
   type BackupRecord,
 } from '../catalog/backup-catalog.ts';
-import { resolveTarget, type TargetResolution } from '../catalog/time-index.ts';
+import { isKnownToGoOn, resolveTarget, type TargetResolution } from '../catalog/time-index.ts';
 import { historyOf, newestTimeline, type WalInventory } from '../catalog/wal-inventory.ts';
 import { followWal } from '../catalog/wal-path.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
@@ -184,10 +184,12 @@ async function resolveFrom(
   if (wish.target.kind === 'immediate') {
     const end = consistency(inventory, { backup, timeline });
     if (!end.reached) return end;
+    const search = { timeline, startLsn, stopLsn };
+    if (await isKnownToGoOn(store, inventory, search)) return end;
     // Asked for by its LSN, so that nothing behind the backup's end is read, which may be damaged and is not needed.
     const last = await resolveTarget(store, inventory, {
       target: { kind: 'lsn', lsn: stopLsn, inclusive: true },
-      search: { timeline, startLsn, stopLsn },
+      search,
     });
     // PostgreSQL notices that the cluster is consistent when it reads the next record. Where the stored WAL ends with the
     // backup (from a standby of an idle primary) there is none, and recovery would end FATAL: the last record is named.

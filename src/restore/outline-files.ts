@@ -1,13 +1,12 @@
 import { chmodSync, closeSync, lstatSync, mkdirSync, truncateSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { blake3 } from '../lib/hashing.ts';
-import { readBackupMap } from '../repository/backup-map.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../repository/frame.ts';
-import { livePlainBytes, type Manifest } from '../repository/manifest.ts';
+import { livePlainBytes } from '../repository/manifest.ts';
 import type { FileEntry, LinkEntry, RelationEntry } from '../repository/map-chunk.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
 import { changedMeanwhile, fileFailure, systemCodeOf } from './file-failure.ts';
 import { locate, rootFolders, type Locations } from './locations.ts';
+import type { MapReader } from './map-reader.ts';
 import { TaskCutter, type PlaceTask } from './place-tasks.ts';
 import { ZERO_PAGES, type Placement } from './placement.ts';
 import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
@@ -19,8 +18,7 @@ const FILE_ACCESS = 0o600;
 const FOLDER_ACCESS = 0o700;
 
 export type OutlineOptions = {
-  readonly store: ObjectStore;
-  readonly manifest: Manifest;
+  readonly map: MapReader;
   readonly locations: Locations;
   /** Whether files may stand there already, whose content is kept where it is right. */
   readonly keepPresent: boolean;
@@ -37,10 +35,10 @@ export class Outline {
   #files = 0;
 
   constructor(options: OutlineOptions) {
-    const { locations, manifest, keepPresent } = options;
+    const { locations, map, keepPresent } = options;
     this.#options = options;
     this.#folders = new Folders(locations, keepPresent);
-    this.#folders.set(locations.dataDirectory, manifest.cluster.dataDirectoryMode);
+    this.#folders.set(locations.dataDirectory, map.manifest.cluster.dataDirectoryMode);
   }
 
   /** Files so far. */
@@ -60,9 +58,9 @@ export class Outline {
 
   /** Makes the folders and the files without content, cuts what is too long, and answers what is to be placed. */
   async *tasks(): AsyncGenerator<PlaceTask, void> {
-    const { store, manifest, locations, jobs, signal } = this.#options;
-    const cutter = new TaskCutter(livePlainBytes(manifest), jobs);
-    for await (const entry of readBackupMap(store, manifest)) {
+    const { map, locations, jobs, signal } = this.#options;
+    const cutter = new TaskCutter(livePlainBytes(map.manifest), jobs);
+    for await (const entry of map.entries()) {
       signal.throwIfAborted();
       const path = locate(locations, entry.path);
       if (entry.kind === 'directory') {

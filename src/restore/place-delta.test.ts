@@ -26,6 +26,7 @@ import { PackWriter } from '../repository/pack-writer.ts';
 import { createFilesystemFolder } from '../storage/filesystem/filesystem-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
+import { MapReader } from './map-reader.ts';
 import { placeFiles, type PlacedFiles, type PlaceFilesOptions } from './place-files.ts';
 import { PlaceWorkers, type PlaceWorkersOptions } from './place-workers.ts';
 
@@ -80,7 +81,7 @@ async function place(
 ): Promise<PlacedFiles> {
   const options = {
     store,
-    manifest,
+    map: new MapReader(store, manifest),
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
     keepPresent: true,
     owner: null,
@@ -260,12 +261,15 @@ describe('placing files over present ones', () => {
       content.subarray(4 * PAGE, 6 * PAGE),
       newer.subarray(2 * PAGE, 6 * PAGE),
     ]);
-    expect(await place({ manifest: shared })).toMatchObject({
+    expect(await place({ map: new MapReader(store, shared) })).toMatchObject({
       writtenBytes: 8 * PAGE,
       keptBytes: 2 * PAGE,
     });
     expect(readFileSync(at(RELATION)).equals(wanted)).toBe(true);
-    expect(await place({ manifest: shared })).toMatchObject({ writtenBytes: 0, readBytes: 0 });
+    expect(await place({ map: new MapReader(store, shared) })).toMatchObject({
+      writtenBytes: 0,
+      readBytes: 0,
+    });
   });
 
   test('a whole file that does not come out as its hash says is refused', async () => {
@@ -275,7 +279,7 @@ describe('placing files over present ones', () => {
       await map.add(isLarge ? ({ ...entry, hash: blake3(Buffer.from('x')) } as MapEntry) : entry);
     }
     const chunks = [...(await map.finish())];
-    await expect(place({ manifest: { ...manifest, chunks } })).rejects.toThrow(
+    await expect(place({ map: new MapReader(store, { ...manifest, chunks }) })).rejects.toThrow(
       /restore log\/large: the hash of the file does not match/,
     );
   });

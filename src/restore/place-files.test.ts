@@ -24,6 +24,7 @@ import type { Manifest } from '../repository/manifest.ts';
 import { backupKeys } from '../repository/layout.ts';
 import type { MapEntry, PageExtent } from '../repository/map-chunk.ts';
 import { PackWriter } from '../repository/pack-writer.ts';
+import { MapReader } from './map-reader.ts';
 import { placeFiles, type PlacedFiles, type PlaceFilesOptions } from './place-files.ts';
 import { PlaceWorkers, type PlaceWorkersOptions } from './place-workers.ts';
 
@@ -61,7 +62,7 @@ async function placeStored(
 ): Promise<PlacedFiles> {
   const options = {
     store,
-    manifest,
+    map: new MapReader(store, manifest),
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
     keepPresent: false,
     owner: null,

@@ -1,11 +1,11 @@
 import { chmod, chown } from 'node:fs/promises';
 import { syncFolder } from '../lib/durable-file.ts';
 import type { LinkEntry } from '../repository/map-chunk.ts';
-import { livePlainBytes, type Manifest } from '../repository/manifest.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
+import { livePlainBytes } from '../repository/manifest.ts';
 import type { FileOwner } from './file-owner.ts';
 import { fileFailure } from './file-failure.ts';
 import type { Locations } from './locations.ts';
+import type { MapReader } from './map-reader.ts';
 import { Outline } from './outline-files.ts';
 import type { PlaceWorkers } from './place-workers.ts';
 import { settleFiles } from './settle-files.ts';
@@ -15,8 +15,7 @@ const PROGRESS_INTERVAL_MS = 200;
 const FOLDERS_AT_ONCE = 16;
 
 export type PlaceFilesOptions = {
-  readonly store: ObjectStore;
-  readonly manifest: Manifest;
+  readonly map: MapReader;
   readonly locations: Locations;
   /** Whether files may stand there already: then only what differs is read and written. */
   readonly keepPresent: boolean;
@@ -92,8 +91,8 @@ async function settleFolder(path: string, mode: number, owner: FileOwner | null)
   }
 }
 
-function tellProgress({ onPlaced, manifest, workers }: PlaceFilesOptions): { stop(): void } {
-  const totalBytes = livePlainBytes(manifest);
+function tellProgress({ onPlaced, map, workers }: PlaceFilesOptions): { stop(): void } {
+  const totalBytes = livePlainBytes(map.manifest);
   const tell = (): void =>
     onPlaced(workers.countOf('written') + workers.countOf('kept'), totalBytes);
   const timer = setInterval(tell, PROGRESS_INTERVAL_MS);

@@ -1,8 +1,7 @@
 import { WalnutError } from '../lib/walnut-error.ts';
-import { readBackupMap } from '../repository/backup-map.ts';
 import type { Manifest } from '../repository/manifest.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
 import { locate, rootFolders, rootOf, type Locations } from './locations.ts';
+import type { MapReader } from './map-reader.ts';
 import { roomAt } from './target-folder.ts';
 
 type PlannedLink = {
@@ -26,16 +25,16 @@ export type PlannedContent = {
 
 /** Reads through the backup's map: what there is to restore, and how much of it goes where. */
 export async function planContent(
-  store: ObjectStore,
-  manifest: Manifest,
+  map: MapReader,
   { locations, links }: { locations: Locations; links: ReadonlyMap<string, string> },
 ): Promise<PlannedContent> {
+  const { manifest } = map;
   const bytesByRoot = new Map(rootFolders(locations).map((root) => [root, 0]));
   const planned: PlannedLink[] = [];
   let files = 0;
   let restoreBytes = 0;
   let hasConfiguration = false;
-  for await (const entry of readBackupMap(store, manifest)) {
+  for await (const entry of map.entries()) {
     const place = locate(locations, entry.path);
     if (entry.path === 'postgresql.conf') hasConfiguration = !hasConfigurationElsewhere(manifest);
     if (entry.kind === 'link' && isPlainLink(entry.path)) {

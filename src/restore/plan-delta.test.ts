@@ -24,6 +24,7 @@ import { openMemoryStore } from '../storage/memory/memory-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { DeltaTarget } from './delta-target.ts';
 import type { Locations } from './locations.ts';
+import { MapReader } from './map-reader.ts';
 import { planDelta, type DeltaSources, type PlannedDelta } from './plan-delta.ts';
 import { removePlanned } from './removals.ts';
 import { moveUnstoredWal } from './unstored-wal.ts';
@@ -129,8 +130,7 @@ const INVENTORY = {
 async function plan(parts: Partial<DeltaSources> = {}): Promise<PlannedDelta> {
   return await planDelta(
     {
-      store,
-      manifest,
+      map: new MapReader(store, manifest),
       locations: locations(),
       links: new Map(),
       storedWal: { inventory: INVENTORY, fromLsn: toLsn(2n * 1048576n) },

@@ -1,11 +1,9 @@
 import { keptWalFolders } from '../postgres/cluster/excluded-paths.ts';
 import { toMajorVersion } from '../postgres/version.ts';
-import { readBackupMap } from '../repository/backup-map.ts';
-import type { Manifest } from '../repository/manifest.ts';
 import type { MapEntry } from '../repository/map-chunk.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
 import type { DeltaTarget } from './delta-target.ts';
 import { locate, rootOf, rootFolders, type Locations } from './locations.ts';
+import type { MapReader } from './map-reader.ts';
 import { leadsTo } from './owned-files.ts';
 import { isLeftOut } from './placed-entries.ts';
 import { presentFiles, type PresentEntry } from './present-files.ts';
@@ -35,8 +33,7 @@ export type PlannedDelta = {
 };
 
 export type DeltaSources = {
-  readonly store: ObjectStore;
-  readonly manifest: Manifest;
+  readonly map: MapReader;
   readonly locations: Locations;
   /** What the backup's other symbolic links shall point to. */
   readonly links: ReadonlyMap<string, string>;
@@ -46,12 +43,13 @@ export type DeltaSources = {
 
 /** Compares what stands in the target with the backup's map, by names, kinds and sizes; content is compared later. */
 export async function planDelta(sources: DeltaSources, target: DeltaTarget): Promise<PlannedDelta> {
-  const { store, manifest, locations } = sources;
+  const { map, locations } = sources;
+  const { manifest } = map;
   const comparison = new Comparison(sources);
   const major = toMajorVersion(manifest.majorVersion);
   const present = presentFiles({ locations, major });
   let here = await nextInOrder(present, comparison);
-  for await (const entry of readBackupMap(store, manifest)) {
+  for await (const entry of map.entries()) {
     const path = Buffer.from(entry.path, 'utf8');
     while (here !== null && here.order.compare(path) < 0) {
       await comparison.addSuperfluous(here.entry);
@@ -102,7 +100,7 @@ class Comparison {
   constructor(sources: DeltaSources) {
     this.#sources = sources;
     this.#growth = new Map(rootFolders(sources.locations).map((root) => [root, 0]));
-    const major = toMajorVersion(sources.manifest.majorVersion);
+    const major = toMajorVersion(sources.map.manifest.majorVersion);
     this.#needed = new Set([...REQUIRED_FOLDERS, ...keptWalFolders(major)]);
   }
 

@@ -14,6 +14,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { chooseBackup, type PassedOver } from './choose-backup.ts';
 import { resolveOwner, type ResolvedOwner } from './file-owner.ts';
 import type { Locations } from './locations.ts';
+import { MapReader } from './map-reader.ts';
 import { inspectDeltaTarget, uncleanWarning, type DeltaTarget } from './delta-target.ts';
 import { planContent, planRoom, type PlannedContent, type PlannedRoom } from './plan-content.ts';
 import { planDelta, type PlannedDelta } from './plan-delta.ts';
@@ -44,6 +45,7 @@ export type RestorePlan = {
   readonly locations: Locations;
   /** Null when the files keep the user who runs this process. */
   readonly owner: ResolvedOwner | null;
+  readonly map: MapReader;
   readonly content: PlannedContent;
   /** Null for a restore into an empty folder. */
   readonly delta: PlannedDelta | null;
@@ -124,9 +126,10 @@ export async function completePlan(
   const { request, backup, inventory, end, locations, wal, restoreCommand } = decided;
   const { manifest } = backup;
   const { links } = request;
-  const content = await planContent(store, manifest, { locations, links });
+  const map = new MapReader(store, manifest);
+  const content = await planContent(map, { locations, links });
   const storedWal = { inventory, fromLsn: backup.startLsn };
-  const found = { store, manifest, locations, links, storedWal, now };
+  const found = { map, locations, links, storedWal, now };
   const delta = present === null ? null : await planDelta(found, present);
   const bytesByRoot = delta?.growthByRoot ?? content.bytesByRoot;
   const room = await planRoom(neededBytes(bytesByRoot, wal, locations));
@@ -143,7 +146,7 @@ export async function completePlan(
     restoreCommand: restoreCommand === null ? NO_MORE_WAL : restoreCommandSetting(restoreCommand),
   });
   const changes = changedSettings(settings, manifest);
-  const plan = { ...decided, order, content, delta, room, settings, changes };
+  const plan = { ...decided, map, order, content, delta, room, settings, changes };
   return { ...plan, warnings: warningsOf(plan) };
 }
 

@@ -117,6 +117,11 @@ async function writeConfiguration(plan: RestorePlan): Promise<void> {
   const { backup, content, owner } = plan;
   const { manifest } = backup;
   await saveOriginals(plan);
+  const { hasConfiguration } = content;
+  const [lacksAccessRules, lacksNameMaps] = ['hba_file', 'ident_file'].map(
+    (setting) => !hasConfiguration || isOutside(manifest, setting),
+  );
+  if (hasConfiguration && !lacksAccessRules && !lacksNameMaps) return;
   const control = parseControlFile(Buffer.from(manifest.controlFile, 'base64'));
   const minimal = minimalConfiguration({
     settings: new Map(Object.entries(manifest.settings)),
@@ -124,13 +129,9 @@ async function writeConfiguration(plan: RestorePlan): Promise<void> {
     owner: owner?.name ?? (await ownAccountName()),
     superuser: SUPERUSER_DEFAULT,
   });
-  if (!content.hasConfiguration) await writeInside(plan, 'postgresql.conf', minimal.postgresqlConf);
-  if (!content.hasConfiguration || isOutside(manifest, 'hba_file')) {
-    await writeInside(plan, 'pg_hba.conf', minimal.pgHbaConf);
-  }
-  if (!content.hasConfiguration || isOutside(manifest, 'ident_file')) {
-    await writeInside(plan, 'pg_ident.conf', minimal.pgIdentConf);
-  }
+  if (!hasConfiguration) await writeInside(plan, 'postgresql.conf', minimal.postgresqlConf);
+  if (lacksAccessRules) await writeInside(plan, 'pg_hba.conf', minimal.pgHbaConf);
+  if (lacksNameMaps) await writeInside(plan, 'pg_ident.conf', minimal.pgIdentConf);
 }
 
 /** A postgresql.conf of the backup must not lead to access rules that belong to the live server. */

@@ -107,13 +107,12 @@ async function placeAll(
 }
 
 async function place(
-  { backup, delta, locations, owner }: RestorePlan,
-  { store, progress, signal }: RestoreContext,
+  { map, delta, locations, owner }: RestorePlan,
+  { progress, signal }: RestoreContext,
   workers: PlaceWorkers,
 ): Promise<PlacedFiles> {
   return await placeFiles({
-    store,
-    manifest: backup.manifest,
+    map,
     locations,
     keepPresent: delta !== null,
     owner,

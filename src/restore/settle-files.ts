@@ -11,13 +11,11 @@ import {
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { Blake3 } from '../lib/hashing.ts';
-import { readMapChunk } from '../repository/backup-map.ts';
 import type { FileEntry, RelationEntry } from '../repository/map-chunk.ts';
-import type { Manifest } from '../repository/manifest.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
 import type { FileOwner } from './file-owner.ts';
 import { changedMeanwhile, fileFailure } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
+import type { MapReader } from './map-reader.ts';
 import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
 import { contentDiffers } from './target-files.ts';
 
@@ -37,8 +35,7 @@ const syncDescriptor = promisify(fsync);
 const readDescriptor = promisify(read);
 
 export type SettleOptions = {
-  readonly store: ObjectStore;
-  readonly manifest: Manifest;
+  readonly map: MapReader;
   readonly locations: Locations;
   readonly owner: FileOwner | null;
   readonly signal: AbortSignal;
@@ -46,8 +43,7 @@ export type SettleOptions = {
 
 /** Checks the files that came in parts, gives all files owner, mode and time, and makes them durable. */
 export async function settleFiles(options: SettleOptions): Promise<void> {
-  for (const chunk of options.manifest.chunks) {
-    const entries = await readMapChunk(options.store, chunk);
+  for await (const entries of options.map.chunks()) {
     const files = entries.filter((entry) => entry.kind === 'relation' || entry.kind === 'file');
     for (let first = 0; first < files.length; first += BATCH_FILES) {
       options.signal.throwIfAborted();
