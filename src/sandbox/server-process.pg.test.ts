@@ -5,6 +5,7 @@ import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test, vi } from 'vitest';
+import { runs } from '../../test/support/runs.ts';
 import { isReachable } from './reachability.ts';
 import { isRoot, parsePasswd } from './unprivileged-user.ts';
 
@@ -33,15 +34,6 @@ async function startProgram(
   });
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return { child, facts: JSON.parse(line) as Facts };
-}
-
-/** A process that nobody waits for stays behind as a zombie where process 1 does not reap; it runs no more. */
-function runs(pid: number): boolean {
-  try {
-    return !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
 }
 
 const SOON = { timeout: 10_000, interval: 20 };

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { sleep } from '../lib/sleep.ts';
+import { WalnutError } from '../lib/walnut-error.ts';
 import { onProcessEnd } from './process-end.ts';
 import { serverEnvironment } from './run-program.ts';
 import { spawnIdentity, type SystemUser } from './unprivileged-user.ts';
@@ -24,6 +26,10 @@ export type ServerProcessOptions = {
 /** How long the end of this process may be held up by a server that is told to stop at once. */
 const LAST_STOP_MS = 3000;
 const LAST_STOP_POLL_MS = 10;
+
+/** On a busy machine a killed process needs its time to give back what it holds. */
+const KILL_LIMIT_MS = 30_000;
+const KILL_POLL_MS = 10;
 
 /**
  * A running postmaster. It never outlives this process: a cleanup stops it when the process ends in order or by a
@@ -72,20 +78,31 @@ export class ServerProcess {
     if (this.isRunning) this.#child.kill(signal);
   }
 
-  /** Kills the postmaster and all of its processes with SIGKILL, as a crash of the machine would. */
-  kill(): void {
-    if (this.isRunning) killTree(this.pid);
+  /**
+   * Kills the postmaster and all of its processes with SIGKILL, as a crash of the machine would. Resolves when its
+   * children are gone, and `exited` then tells its own end: a start before that is refused, because the shared memory is
+   * still in use (`PGSharedMemoryIsInUse` in src/backend/port/sysv_shmem.c). Throws `timeout` when a child stays.
+   */
+  async kill(): Promise<void> {
+    if (!this.isRunning) return;
+    const end = Date.now() + KILL_LIMIT_MS;
+    sendSignal(this.pid, 'SIGSTOP');
+    let left: number[];
+    for (;;) {
+      // Asked before the listing: until it has stopped it may start one more.
+      const isLastListing = startsNoMore(this.pid);
+      left = killChildren(this.pid);
+      if ((isLastListing && left.length === 0) || Date.now() > end) break;
+      await sleep(KILL_POLL_MS);
+    }
+    sendSignal(this.pid, 'SIGKILL');
+    if (left.length > 0) {
+      throw new WalnutError(
+        'timeout',
+        `kill the processes of PostgreSQL: ${left.join(', ')} did not end within ${KILL_LIMIT_MS} ms`,
+      );
+    }
   }
-}
-
-/**
- * Every backend makes a session of its own (`InitPostmasterChild` in src/backend/utils/init/miscinit.c), so the process
- * group does not hold them. The postmaster is stopped first: it then starts no process that the listing misses.
- */
-function killTree(pid: number): void {
-  sendSignal(pid, 'SIGSTOP');
-  for (const child of childrenOf(pid)) sendSignal(child, 'SIGKILL');
-  sendSignal(pid, 'SIGKILL');
 }
 
 /** SIGQUIT lets the postmaster free its shared memory; what does not obey in time is killed. */
@@ -96,7 +113,20 @@ function stopNow(pid: number): void {
     if (!isAlive(pid)) return;
     Atomics.wait(pause, 0, 0, LAST_STOP_POLL_MS);
   }
-  killTree(pid);
+  sendSignal(pid, 'SIGSTOP');
+  killChildren(pid);
+  sendSignal(pid, 'SIGKILL');
+}
+
+/**
+ * Kills the living children of a postmaster and answers them; it has got a SIGSTOP, so that it starts no others. Every
+ * backend makes a session of its own (`InitPostmasterChild` in src/backend/utils/init/miscinit.c), so the process group
+ * does not hold them.
+ */
+function killChildren(pid: number): number[] {
+  const children = childrenOf(pid).filter(isAlive);
+  for (const child of children) sendSignal(child, 'SIGKILL');
+  return children;
 }
 
 /** Runs as the server's user, so that it could not signal anything else even if the process id were used again. */
@@ -136,6 +166,12 @@ function statFields(pid: number): string[] {
 function isAlive(pid: number): boolean {
   const [state] = statFields(pid);
   return state !== undefined && state !== 'Z';
+}
+
+/** True once the process has stopped, or ended. */
+function startsNoMore(pid: number): boolean {
+  const [state] = statFields(pid);
+  return state === 'T' || !isAlive(pid);
 }
 
 function childrenOf(pid: number): number[] {

@@ -11,6 +11,8 @@ import {
   type TestCluster,
 } from '../../test/support/cluster.ts';
 import { versions } from '../../test/support/matrix.ts';
+import { runs } from '../../test/support/runs.ts';
+import { must } from '../lib/assert.ts';
 import { SUPPORTED_MAJORS } from '../postgres/version.ts';
 import { findPostgresqlBinaries } from './postgresql-binaries.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
@@ -113,6 +115,20 @@ describe('a temporary server', () => {
     await client.end();
     await cluster.server.waitForExit();
     await cluster.server.start();
+  });
+
+  test('leaves no process behind when it is killed, which would keep the next start out', async () => {
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, async () => await cluster.connect()),
+    );
+    for (const client of clients) client.on('error', () => {});
+    const rows = await cluster.sql<{ pid: number }>('select pid from pg_stat_activity');
+    const pids = [must(cluster.server.pid, 'it runs'), ...rows.map(({ pid }) => pid)];
+    expect(pids.filter(runs).length).toBeGreaterThan(clients.length);
+    await cluster.server.kill();
+    expect(pids.filter(runs)).toEqual([]);
+    await cluster.server.start();
+    expect(await cluster.value('select 1')).toBe('1');
   });
 
   test('tells why it did not start, with the exit code and the log', async () => {

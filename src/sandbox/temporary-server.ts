@@ -202,7 +202,7 @@ export class TemporaryServer {
   /** Ends all processes of the server with SIGKILL, as a crash would; the next start recovers. */
   async kill(): Promise<void> {
     if (!this.isRunning) return;
-    this.#process?.kill();
+    await this.#process?.kill();
     await this.waitForExit();
   }
 
