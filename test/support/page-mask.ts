@@ -84,16 +84,6 @@ export function isBlankPage(page: Buffer): boolean {
   return isHash && (page.readUInt16LE(header.special + 12) & HASH.pageType) === HASH.unused;
 }
 
-/**
- * True for a BRIN range map without an entry. Its entries stand in what looks like unused space, so WAL that copies
- * pages without that (CREATE DATABASE by `wal_log`, from 15 on) loses them; a scan then reads all ranges.
- */
-export function isEmptyRangeMap(page: Buffer): boolean {
-  const { special } = parsePageHeader(page);
-  if (special !== PAGE_BYTES - 8 || page.readUInt16LE(PAGE_BYTES - 2) !== BRIN_REVMAP) return false;
-  return page.subarray(HEADER_BYTES, special).every((byte) => byte === 0);
-}
-
 export function pageKind(page: Uint8Array, { special }: PageHeader): PageKind {
   if (special === PAGE_BYTES) return 'heap';
   if (special < HEADER_BYTES || special > PAGE_BYTES - 8) return 'unknown';

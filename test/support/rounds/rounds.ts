@@ -14,6 +14,7 @@ import { CLUSTER_WORK } from './cluster-work.ts';
 import {
   EVENTS_WITHOUT_RECEIVER,
   failOver,
+  killAtRest,
   killInMidWork,
   ROUND_EVENTS,
   type RoundEvent,
@@ -179,10 +180,7 @@ class Rounds {
 
   async #end(event: RoundEvent): Promise<void> {
     if (event === 'killInMidWork') await this.#withSession(killInMidWork);
-    if (event === 'kill') {
-      await this.#cluster.server.kill();
-      await this.#cluster.server.start();
-    }
+    if (event === 'kill') await killAtRest(this.#cluster);
     if (event === 'restart') await this.#cluster.server.restart();
     if (event === 'receiverAway') this.#receiver = await this.#server.receive();
   }

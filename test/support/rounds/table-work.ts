@@ -6,6 +6,7 @@ import {
   anyTablespace,
   createIndex,
   createTable,
+  dropBloomIndexes,
   fillTable,
   indexNames,
   ROW_COLUMNS,
@@ -91,7 +92,9 @@ export const TABLE_WORK: Readonly<Record<string, Work>> = {
   },
   async setLogged(context) {
     const state = pickOne(context.random, ['logged', 'unlogged']);
-    await context.client.query(`alter table ${await anyTable(context)} set ${state}`);
+    const table = await anyTable(context);
+    if (state === 'unlogged') await dropBloomIndexes(context, table);
+    await context.client.query(`alter table ${table} set ${state}`);
   },
   async createPartitioned(context) {
     const { client, random } = context;
