@@ -18,6 +18,7 @@ import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import { walKeys } from '../repository/layout.ts';
 import { nameOfIncarnation } from '../repository/repository.ts';
 import { putSealed } from '../repository/sealed-object.ts';
+import { answered } from './answered.ts';
 import { findOldestSegment } from './gap-search.ts';
 import { IdleWatch } from './idle-watch.ts';
 import type { ReceiverProgress } from './receiver-event.ts';
@@ -43,6 +44,8 @@ export type ReceiverConnectionOptions = WalDestination & {
   readonly spoolBytesMax: number;
   readonly storer: SpoolStorer;
   readonly progressIntervalMs: number;
+  /** For each answer before a stream. */
+  readonly answerMsMax: number;
   readonly onEvent: ReceiverProgress;
   readonly onStreaming: () => void;
   readonly onServerEnd: (end: Lsn) => void;
@@ -85,12 +88,9 @@ export class ReceiverConnection {
   }
 
   async #follow(session: Session, signal: AbortSignal): Promise<void> {
-    const identity = await identifySystem(session);
-    this.#refuseForeign(identity, session);
-    this.#idle = new IdleWatch((await showSetting(session, 'transaction_read_only')) === 'off');
-    await ensureSlot(session, this.#options.slot);
-    let history = await this.#storeHistories(session, identity.timeline);
-    let position = await this.#decideStart(session, history, identity);
+    const begin = await this.#inTime(this.#prepare(session), signal);
+    const { identity } = begin;
+    let { history, position } = begin;
     let startsLeft = STARTS_MAX;
     while (!signal.aborted) {
       this.#leaveOthers(position);
@@ -100,13 +100,28 @@ export class ReceiverConnection {
       } catch (error) {
         startsLeft -= 1;
         if (startsLeft === 0) throw error;
-        position = await this.#recover(session, { history, position, identity }, error);
+        const recovered = this.#recover(session, { history, position, identity }, error);
+        position = await this.#inTime(recovered, signal);
         continue;
       }
       if (end.reason !== 'timeline-end') return;
-      history = await this.#storeHistories(session, end.nextTimeline);
+      history = await this.#inTime(this.#storeHistories(session, end.nextTimeline), signal);
       position = this.#switchTimeline(position, end);
     }
+  }
+
+  async #prepare(session: Session): Promise<Begin> {
+    const identity = await identifySystem(session);
+    this.#refuseForeign(identity, session);
+    this.#idle = new IdleWatch((await showSetting(session, 'transaction_read_only')) === 'off');
+    await ensureSlot(session, this.#options.slot);
+    const history = await this.#storeHistories(session, identity.timeline);
+    const position = await this.#decideStart(session, history, identity);
+    return { identity, history, position };
+  }
+
+  async #inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    return answered(work, { signal, limitMs: this.#options.answerMsMax });
   }
 
   #switchTimeline(
@@ -175,12 +190,13 @@ export class ReceiverConnection {
   ): Promise<WalStreamEnd> {
     const { slot, spool, spoolBytesMax, storer, onEvent, ...options } = this.#options;
     const memory = spool.memoryFor(timeline);
-    const stream = await startWalStream(session, {
+    const starting = startWalStream(session, {
       start,
       timeline,
       slot,
       ...(memory === null ? {} : { memory }),
     });
+    const stream = await this.#inTime(starting, signal);
     // A stream that begins at a switch point is over at once.
     if (stream.end !== null) return stream.end;
     onEvent({ kind: 'streaming', slot, timeline, start });

@@ -19,6 +19,7 @@ import { parseSegmentName } from '../postgres/segment-name.ts';
 import { serverKeys } from '../repository/layout.ts';
 import { nameOfIncarnation } from '../repository/repository.ts';
 import type { LeaseOwner } from '../storage/object-store.ts';
+import { ANSWER_MS_MAX } from './answered.ts';
 import { ReceiverConnection } from './receiver-connection.ts';
 import type { ReceiverProgress } from './receiver-event.ts';
 import { Spool } from './spool.ts';
@@ -41,6 +42,8 @@ export type ReceiverOptions = WalDestination & {
   readonly spoolFolder: string;
   readonly spoolBytesMax?: number;
   readonly pieceIntervalMs: number;
+  /** How long the server may take to answer what comes before a stream; a minute. */
+  readonly answerMsMax?: number;
   readonly owner: LeaseOwner;
   readonly onEvent: ReceiverProgress;
 };
@@ -138,6 +141,7 @@ export class WalReceiver {
       const connection = new ReceiverConnection({
         ...this.#options,
         spoolBytesMax: this.#options.spoolBytesMax ?? SPOOL_BYTES_MAX,
+        answerMsMax: this.#options.answerMsMax ?? ANSWER_MS_MAX,
         spool,
         storer,
         onStreaming: () => this.#onStreaming(),

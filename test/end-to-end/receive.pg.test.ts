@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { gapsOf, readWalInventory, type WalInventory } from '../../src/catalog/wal-inventory.ts';
 import { sleep } from '../../src/lib/sleep.ts';
+import { readConnectionSettings } from '../../src/postgres/connection/connection-settings.ts';
+import { systemSources } from '../../src/postgres/connection/connection-sources.ts';
 import { parseLsn } from '../../src/postgres/lsn.ts';
 import { toTimelineId } from '../../src/postgres/timeline-id.ts';
 import { walKeys } from '../../src/repository/layout.ts';
@@ -22,6 +24,7 @@ import {
 } from '../support/receiving.ts';
 import { waitUntil } from '../support/protected-server.ts';
 import { populate, WORKLOAD_TABLESPACE } from '../support/schema.ts';
+import { startSwallowingProxy } from '../support/swallowing-proxy.ts';
 import { runWalnut, spawnWalnut } from '../support/walnut.ts';
 
 const clusters: TestCluster[] = [];
@@ -143,6 +146,33 @@ describe('wal receive', () => {
     await running.receiver.streaming;
     await expect(startReceiver(cluster, archive).done).rejects.toMatchObject({ code: 'locked' });
     await running.stop();
+  });
+
+  test('connects again where an answer is lost, and a stop does not wait for one', async () => {
+    const cluster = await startCluster({ major: 18 });
+    const archive = await makeTestArchive(cluster);
+    await using proxy = await startSwallowingProxy(cluster, { user: 'replicator' });
+    const connection = readConnectionSettings(proxy.connectionString, systemSources());
+    proxy.swallow('IDENTIFY_SYSTEM');
+    const running = startReceiver(cluster, archive, { connection, answerMsMax: 500 });
+    const reasons = (): string[] =>
+      running.events.flatMap((event) => (event.kind === 'retrying' ? [event.reason] : []));
+    await waitUntil(
+      () => 'an answer is given up',
+      async () => reasons().length > 0,
+      { timeoutMs: 10_000, pollMs: 20 },
+    );
+    expect(reasons()[0]).toContain('the server did not answer within 0.5 s');
+    proxy.swallow(null);
+    await running.receiver.streaming;
+    await running.stop();
+    proxy.swallow('START_REPLICATION');
+    const hanging = startReceiver(cluster, archive, { connection });
+    await sleep(1000);
+    expect(hanging.events.some(({ kind }) => kind === 'streaming')).toBe(false);
+    const begun = Date.now();
+    await hanging.stop();
+    expect(Date.now() - begun).toBeLessThan(5000);
   });
 
   test('goes on without a gap after slot and spool are lost, while the server still has the WAL', async () => {
