@@ -8,6 +8,7 @@ import type { Lsn } from '../postgres/lsn.ts';
 import {
   dropSlot,
   identifySystem,
+  readTimelineHistory,
   showSetting,
   type SystemIdentity,
 } from '../postgres/replication/commands.ts';
@@ -28,7 +29,7 @@ import type { Spool } from './spool.ts';
 import type { SpoolStorer } from './spool-storer.ts';
 import { decideStart, type StartPosition } from './start-position.ts';
 import { explainForeign, type WalDestination } from './store-segment.ts';
-import { storeHistories } from './timeline-files.ts';
+import { storeHistories, type HistoryReader } from './timeline-files.ts';
 
 /** The slot was invalidated: the server no longer keeps WAL for it. */
 const OBJECT_NOT_IN_PREREQUISITE_STATE = '55000';
@@ -63,14 +64,18 @@ type Begin = {
 
 export class ReceiverConnection {
   readonly #options: ReceiverConnectionOptions;
+  readonly #signal: AbortSignal;
   #idle = new IdleWatch(false);
 
-  constructor(options: ReceiverConnectionOptions) {
+  /** @param signal ends it, also while an answer is waited for. */
+  constructor(options: ReceiverConnectionOptions, signal: AbortSignal) {
     this.#options = options;
+    this.#signal = signal;
   }
 
-  /** Receives until the server shuts down or `signal` is aborted. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Receives until the server shuts down or the signal is aborted. */
+  async run(): Promise<void> {
+    const signal = this.#signal;
     const { connection, applicationName } = this.#options;
     const { session } = await openReplicationConnection(connection, {
       applicationName,
@@ -80,48 +85,49 @@ export class ReceiverConnection {
     });
     const watch = setInterval(() => void this.#recordIdle(), this.#options.progressIntervalMs);
     try {
-      await this.#follow(session, signal);
+      await this.#follow(session);
     } finally {
       clearInterval(watch);
       await session.close();
     }
   }
 
-  async #follow(session: Session, signal: AbortSignal): Promise<void> {
-    const begin = await this.#inTime(this.#prepare(session), signal);
+  async #follow(session: Session): Promise<void> {
+    const begin = await this.#prepare(session);
     const { identity } = begin;
     let { history, position } = begin;
     let startsLeft = STARTS_MAX;
-    while (!signal.aborted) {
+    while (!this.#signal.aborted) {
       this.#leaveOthers(position);
       let end: WalStreamEnd;
       try {
-        end = await this.#stream(session, position, signal);
+        end = await this.#stream(session, position);
       } catch (error) {
         startsLeft -= 1;
         if (startsLeft === 0) throw error;
-        const recovered = this.#recover(session, { history, position, identity }, error);
-        position = await this.#inTime(recovered, signal);
+        position = await this.#recover(session, { history, position, identity }, error);
         continue;
       }
       if (end.reason !== 'timeline-end') return;
-      history = await this.#inTime(this.#storeHistories(session, end.nextTimeline), signal);
+      history = await this.#storeHistories(session, end.nextTimeline);
       position = this.#switchTimeline(position, end);
     }
   }
 
   async #prepare(session: Session): Promise<Begin> {
-    const identity = await identifySystem(session);
+    const identity = await this.#answer(identifySystem(session));
     this.#refuseForeign(identity, session);
-    this.#idle = new IdleWatch((await showSetting(session, 'transaction_read_only')) === 'off');
-    await ensureSlot(session, this.#options.slot);
+    const isReadOnly = await this.#answer(showSetting(session, 'transaction_read_only'));
+    this.#idle = new IdleWatch(isReadOnly === 'off');
+    await this.#answer(ensureSlot(session, this.#options.slot));
     const history = await this.#storeHistories(session, identity.timeline);
     const position = await this.#decideStart(session, history, identity);
     return { identity, history, position };
   }
 
-  async #inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-    return answered(work, { signal, limitMs: this.#options.answerMsMax });
+  /** Only what the server is asked: the repository has limits of its own, and may take longer. */
+  async #answer<T>(asked: Promise<T>): Promise<T> {
+    return answered(asked, { signal: this.#signal, limitMs: this.#options.answerMsMax });
   }
 
   #switchTimeline(
@@ -155,7 +161,9 @@ export class ReceiverConnection {
     timeline: SystemIdentity['timeline'],
   ): Promise<TimelineHistory> {
     const { onEvent } = this.#options;
-    return storeHistories(session, this.#options, { timeline, onEvent });
+    const read: HistoryReader = async (wanted) =>
+      this.#answer(readTimelineHistory(session, wanted));
+    return storeHistories(read, this.#options, { timeline, onEvent });
   }
 
   async #decideStart(
@@ -165,7 +173,8 @@ export class ReceiverConnection {
   ): Promise<StartPosition> {
     const { connection, slot } = this.#options;
     const last = await this.#options.lastHeldSegments();
-    const slotLsn = last.size > 0 ? null : await slotPosition(session, slot, connection);
+    const asksSlot = last.size === 0;
+    const slotLsn = asksSlot ? await this.#answer(slotPosition(session, slot, connection)) : null;
     return decideStart({
       history,
       segmentBytes: this.#segmentBytes,
@@ -183,20 +192,13 @@ export class ReceiverConnection {
     }
   }
 
-  async #stream(
-    session: Session,
-    { timeline, lsn: start }: StartPosition,
-    signal: AbortSignal,
-  ): Promise<WalStreamEnd> {
+  async #stream(session: Session, { timeline, lsn: start }: StartPosition): Promise<WalStreamEnd> {
     const { slot, spool, spoolBytesMax, storer, onEvent, ...options } = this.#options;
     const memory = spool.memoryFor(timeline);
-    const starting = startWalStream(session, {
-      start,
-      timeline,
-      slot,
-      ...(memory === null ? {} : { memory }),
-    });
-    const stream = await this.#inTime(starting, signal);
+    const place = { start, timeline, slot };
+    const stream = await this.#answer(
+      startWalStream(session, { ...place, ...(memory === null ? {} : { memory }) }),
+    );
     // A stream that begins at a switch point is over at once.
     if (stream.end !== null) return stream.end;
     onEvent({ kind: 'streaming', slot, timeline, start });
@@ -217,7 +219,7 @@ export class ReceiverConnection {
         onEvent({ kind: 'retrying', reason, delayMs: 0 });
       },
       onDurable: options.onFlushed,
-      signal,
+      signal: this.#signal,
     });
     const end = await receiving.run();
     await spool.leave();
@@ -235,10 +237,10 @@ export class ReceiverConnection {
 
   async #renewSlot(session: Session): Promise<void> {
     const { slot } = this.#options;
-    await dropSlot(session, slot).catch((error: unknown) => {
+    await this.#answer(dropSlot(session, slot)).catch((error: unknown) => {
       if (sqlStateOf(error) !== UNDEFINED_OBJECT) throw error;
     });
-    await ensureSlot(session, slot);
+    await this.#answer(ensureSlot(session, slot));
   }
 
   async #recordGap(
@@ -250,13 +252,14 @@ export class ReceiverConnection {
     // Since the stream began whole segments may have come.
     const now = await this.#decideStart(session, history, identity);
     const position = now.lsn > begin.position.lsn ? now : begin.position;
-    const kept = (await slotPosition(session, slot, connection)) ?? identity.flushLsn;
-    const found = await findOldestSegment(session, {
+    const slotLsn = await this.#answer(slotPosition(session, slot, connection));
+    const search = findOldestSegment(session, {
       history,
       segmentBytes: this.#segmentBytes,
       missing: segmentNumberAt(position.lsn, this.#segmentBytes),
-      present: segmentNumberAt(kept, this.#segmentBytes),
+      present: segmentNumberAt(slotLsn ?? identity.flushLsn, this.#segmentBytes),
     });
+    const found = await this.#answer(search);
     const place = {
       server,
       incarnation: nameOfIncarnation(incarnation),

@@ -20,7 +20,7 @@ import { serverKeys } from '../repository/layout.ts';
 import { nameOfIncarnation } from '../repository/repository.ts';
 import type { LeaseOwner } from '../storage/object-store.ts';
 import { ANSWER_MS_MAX } from './answered.ts';
-import { ReceiverConnection } from './receiver-connection.ts';
+import { ReceiverConnection, type ReceiverConnectionOptions } from './receiver-connection.ts';
 import type { ReceiverProgress } from './receiver-event.ts';
 import { Spool } from './spool.ts';
 import { SpoolStorer } from './spool-storer.ts';
@@ -138,7 +138,7 @@ export class WalReceiver {
   /** Connects again and again. */
   async #receive(spool: Spool, storer: SpoolStorer, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const connection = new ReceiverConnection({
+      const options: ReceiverConnectionOptions = {
         ...this.#options,
         spoolBytesMax: this.#options.spoolBytesMax ?? SPOOL_BYTES_MAX,
         answerMsMax: this.#options.answerMsMax ?? ANSWER_MS_MAX,
@@ -154,9 +154,10 @@ export class WalReceiver {
         },
         progressIntervalMs: PROGRESS_INTERVAL_MS,
         lastHeldSegments: async () => this.#lastHeldSegments(spool),
-      });
+      };
+      const connection = new ReceiverConnection(options, signal);
       try {
-        await connection.run(signal);
+        await connection.run();
       } catch (error) {
         await spool.abandon();
         if (signal.aborted) return;

@@ -1,8 +1,7 @@
 /** Timeline history files from the server into the repository: before any WAL of the timeline, and without gaps. */
 import { hasCode } from '../lib/walnut-error.ts';
 import { sqlStateOf } from '../postgres/connection/error-mapping.ts';
-import type { Session } from '../postgres/connection/session.ts';
-import { readTimelineHistory } from '../postgres/replication/commands.ts';
+import type { TimelineHistoryFile } from '../postgres/replication/commands.ts';
 import {
   historyFileName,
   parseTimelineHistory,
@@ -18,23 +17,26 @@ import type { WalDestination } from './store-segment.ts';
 
 const UNDEFINED_FILE = '58P01';
 
+/** Asks the server for the history file of a timeline above 1. */
+export type HistoryReader = (timeline: TimelineId) => Promise<TimelineHistoryFile>;
+
 /**
  * Stores the history file of a timeline and those of its ancestors, as far as they are missing: recovery looks for the
  * newest timeline by counting up, and stops at the first number without a file. Answers the timeline's history.
  */
 export async function storeHistories(
-  session: Session,
+  read: HistoryReader,
   destination: WalDestination,
   { timeline, onEvent }: { readonly timeline: TimelineId; readonly onEvent: ReceiverProgress },
 ): Promise<TimelineHistory> {
   if (timeline === 1) return rootHistory(timeline);
-  const own = await readTimelineHistory(session, timeline);
+  const own = await read(timeline);
   const history = parseTimelineHistory(timeline, own.content);
   const files: { timeline: TimelineId; content: Buffer }[] = [{ timeline, content: own.content }];
   for (const ancestor of history.ancestors.map((entry) => entry.timeline).toReversed()) {
     if (ancestor === 1) continue;
     const child = files.at(-1)?.content ?? own.content;
-    files.push({ timeline: ancestor, content: await readAncestor(session, ancestor, child) });
+    files.push({ timeline: ancestor, content: await readAncestor(read, ancestor, child) });
   }
   for (const file of files.toReversed()) {
     const outcome = await storeHistory(destination, file);
@@ -64,12 +66,12 @@ async function storeHistory(
 }
 
 async function readAncestor(
-  session: Session,
+  read: HistoryReader,
   ancestor: TimelineId,
   child: Buffer,
 ): Promise<Buffer> {
   try {
-    return (await readTimelineHistory(session, ancestor)).content;
+    return (await read(ancestor)).content;
   } catch (error) {
     if (sqlStateOf(error) !== UNDEFINED_FILE) throw error;
     return parentFile(child);

@@ -53,9 +53,6 @@ export type CopyItem = {
   readonly earlierFile: FileEntry | null;
 };
 
-/** What most items lack. */
-export const READ_ALL = { runs: null, earlier: [], earlierFile: null } as const;
-
 export type CopyTask = { readonly number: number; readonly items: readonly CopyItem[] };
 
 export type ToWorker =

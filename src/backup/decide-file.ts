@@ -75,12 +75,10 @@ function decideRelation(
   const copied = attempts.map((extents) => soundExtents(extents, damage));
   const stored = parent?.kind === 'relation' ? parent : null;
   const sources = stored === null ? copied : [soundExtents(stored.extents, damage), ...copied];
-  const whole = { runs: null, base: [], earlier: nonEmpty(sources), earlierFile: null };
-  if (stored === null || changes === null) return { kind: 'read', ...whole };
+  const whole: FileDecision = { ...READ_WHOLE, earlier: nonEmpty(sources) };
+  if (stored === null || changes === null) return whole;
   const relation = classifyFile(file.path);
-  if (relation.kind !== 'relation' || isReadWhole(relation, changes)) {
-    return { kind: 'read', ...whole };
-  }
+  if (relation.kind !== 'relation' || isReadWhole(relation, changes)) return whole;
   const runs = changedRuns(file, stored, { relation, changes, damage });
   const blocks = file.sizeBytes / PAGE_BYTES;
   const base = subtractRuns(clipExtents(stored.extents, 0, blocks), runs);

@@ -1,5 +1,6 @@
-import { storeHistories } from '../archive/timeline-files.ts';
+import { storeHistories, type HistoryReader } from '../archive/timeline-files.ts';
 import { messageOf } from '../lib/walnut-error.ts';
+import { readTimelineHistory } from '../postgres/replication/commands.ts';
 import { openReplicationConnection } from '../postgres/replication/replication-connection.ts';
 import { historyFileName } from '../postgres/timeline-history.ts';
 import type { BackupContext } from './backup-context.ts';
@@ -19,7 +20,8 @@ export async function storeTimelineHistory(context: BackupContext): Promise<void
     });
     try {
       const destination = { store, server, level, incarnation: connected.incarnation };
-      await storeHistories(session, destination, {
+      const read: HistoryReader = async (timeline) => readTimelineHistory(session, timeline);
+      await storeHistories(read, destination, {
         timeline: connected.timeline,
         onEvent: () => progress.note(`stored the history of timeline ${connected.timeline}`),
       });

@@ -6,7 +6,7 @@ import { Blake3 } from '../lib/hashing.ts';
 import { CONTROL_FILE_PATH } from '../postgres/cluster/control-file.ts';
 import { classifyFile } from '../postgres/cluster/relation-file.ts';
 import { TarReader, type TarEntry } from '../postgres/cluster/tar-reader.ts';
-import { READ_ALL, type CopyItem } from './copy-messages.ts';
+import type { CopyItem } from './copy-messages.ts';
 
 /** Bytes per task: a multiple of a full frame, so that slices of a relation end where its frames do. */
 const STREAM_TASK_BYTES: number = 4 * 1024 * 1024;
@@ -176,6 +176,9 @@ type CopiedFile = {
 type OpenFile =
   | CopiedFile
   | { readonly kind: 'kept'; readonly path: string; readonly parts: Buffer[] };
+
+/** Of what a stream brings nothing is known from before. */
+const READ_ALL = { runs: null, earlier: [], earlierFile: null } as const;
 
 function directory(path: string, mode: number): CopyItem {
   const nothing = { sizeBytes: 0, offset: 0, length: 0, target: null, identity: null };
