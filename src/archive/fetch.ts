@@ -11,6 +11,7 @@ import { parseHistoryFileName, parseTimelineHistory } from '../postgres/timeline
 import type { TimelineId } from '../postgres/timeline-id.ts';
 import { walKeys, type IncarnationName } from '../repository/layout.ts';
 import { nameOfIncarnation, type Incarnation } from '../repository/repository.ts';
+import { streamSealedObject } from '../repository/sealed-stream.ts';
 import { readWalObject } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { judgeMissingHistory, judgeMissingSegment, type FetchPlan } from './fetch-decision.ts';
@@ -69,7 +70,7 @@ async function fetchHistory(
   try {
     const content = await readWalObject(store, key, 'timeline-history');
     parseTimelineHistory(timeline, content);
-    await placeFile(destination, content);
+    await placeFile(destination, async (append) => append(content));
     return { name, source: 'history', bytes: content.length, damaged: [] };
   } catch (error) {
     if (isBehindPlan && hasCode(error, 'object-missing', 'object-damaged')) {
@@ -96,11 +97,8 @@ async function fetchSegment(
   );
   let damage: WalnutError | null = null;
   try {
-    const bytes = await readWalObject(store, key, 'wal-segment');
-    if (bytes.length === segmentBytes) {
-      return await place(request, { source: 'segment', bytes, damaged: [] });
-    }
-    damage = wrongLength(key, bytes.length, segmentBytes);
+    await placeStored(request, key, segmentBytes);
+    return { name, source: 'segment', bytes: segmentBytes, damaged: [] };
   } catch (error) {
     if (!hasCode(error, 'object-missing', 'object-damaged')) throw error;
     if (error.code === 'object-damaged') damage = error;
@@ -113,14 +111,29 @@ async function fetchSegment(
   }
   if (copy !== null) {
     const damaged = damage === null ? [] : [{ key, reason: damage.message }];
-    return place(request, { ...copy, damaged: [...damaged, ...copy.damaged] });
+    return placeCopy(request, { ...copy, damaged: [...damaged, ...copy.damaged] });
   }
   throw damage === null ? explainAbsence(request, inventory) : noOtherCopy(request, damage);
 }
 
-async function place(request: FetchRequest, copy: SegmentCopy): Promise<FetchOutcome> {
-  await placeFile(request.destination, copy.bytes);
+/** A segment that is stored whole goes to its place as it is opened: it may have 1 GB. */
+async function placeStored(
+  { store, destination }: FetchRequest,
+  key: string,
+  segmentBytes: number,
+): Promise<void> {
+  await placeFile(destination, async (append) => {
+    const request = { key, kind: 'wal-segment', onPlain: append } as const;
+    const { header } = await streamSealedObject(store, request);
+    if (header.plainBytes !== segmentBytes) {
+      throw wrongLength(key, header.plainBytes, segmentBytes);
+    }
+  });
+}
+
+async function placeCopy(request: FetchRequest, copy: SegmentCopy): Promise<FetchOutcome> {
   const { source, bytes, damaged } = copy;
+  await placeFile(request.destination, async (append) => append(bytes));
   return { name: request.name, source, bytes: bytes.length, damaged };
 }
 

@@ -1,32 +1,46 @@
-import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../lib/durable-file.ts';
+import { uniqueSuffix } from '../lib/unique-suffix.ts';
 import { messageOf, WalnutError } from '../lib/walnut-error.ts';
+import { writeFully } from '../lib/write-fully.ts';
+
+/** Writes the content of a file part by part; a part is the caller's again when `append` returns. */
+export type Fill<Result> = (append: (part: Uint8Array) => void) => Promise<Result>;
 
 /**
  * Writes a file where PostgreSQL asked for it: whole or not at all, even when the power fails, because recovery takes
- * whatever stands under the name.
+ * whatever stands under the name. Where `fill` fails there is no file, and its error is thrown.
  */
-export async function placeFile(destination: string, content: Uint8Array): Promise<void> {
-  const temporary = `${destination}.${randomBytes(6).toString('hex')}.walnut`;
+export async function placeFile<Result>(destination: string, fill: Fill<Result>): Promise<Result> {
+  const temporary = `${destination}.${uniqueSuffix()}.walnut`;
   try {
-    const handle = await open(temporary, 'wx', 0o600);
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    const result = await writeDurably(temporary, fill);
     await rename(temporary, destination);
     await syncFolder(dirname(destination));
+    return result;
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
-    const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
-    throw new WalnutError(
-      isFull ? 'disk-full' : 'failed',
-      `write ${destination}: ${messageOf(error)}`,
-      { cause: error },
-    );
+    throw error instanceof WalnutError ? error : notWritten(destination, error);
   }
+}
+
+async function writeDurably<Result>(path: string, fill: Fill<Result>): Promise<Result> {
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    const result = await fill((part) => writeFully(handle.fd, part, null));
+    await handle.sync();
+    return result;
+  } finally {
+    await handle.close();
+  }
+}
+
+function notWritten(destination: string, cause: unknown): WalnutError {
+  const isFull = cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC';
+  return new WalnutError(
+    isFull ? 'disk-full' : 'failed',
+    `write ${destination}: ${messageOf(cause)}`,
+    { cause },
+  );
 }

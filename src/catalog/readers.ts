@@ -3,11 +3,11 @@
  * read it. A reader registers and then looks whether a deletion is announced; a deleter announces and then looks for
  * readers. So at least one of two who come at once sees the other.
  */
-import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { sleep } from '../lib/sleep.ts';
 import { thisProcess } from '../lib/this-process.ts';
+import { uniqueSuffix } from '../lib/unique-suffix.ts';
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import { isBackupId, type BackupId } from '../repository/backup-id.ts';
 import { serverKeys } from '../repository/layout.ts';
@@ -76,7 +76,7 @@ export async function withReader<T>(
   work: (registration: Registration) => Promise<T>,
 ): Promise<T> {
   const { server, command } = reading;
-  const form = noteForm(serverKeys.reader(server, randomUUID()));
+  const form = noteForm(serverKeys.reader(server, uniqueSuffix()));
   let note: Note = { version: 1, owner: thisProcess(command), backups: [...reading.backups] };
   const write = async (): Promise<void> => {
     await writeNote(store, form, note).catch((error: unknown) => {

@@ -2,7 +2,7 @@ import { decodeMapChunk } from '../repository/map-chunk.ts';
 import { damaged } from '../repository/object-header.ts';
 import { openObject } from '../repository/sealed-object.ts';
 import { checkMapChunk, type LostFrames, type MapCheck } from './check-map.ts';
-import { checkSealedObject } from './sealed-parts.ts';
+import { streamSealedObject } from '../repository/sealed-stream.ts';
 import type { CheckVerdict, PackTask } from './check-task.ts';
 import { faultOf } from './fault.ts';
 import { FileContents } from './file-contents.ts';
@@ -67,7 +67,7 @@ export async function checkStrayObjects(
   for (const { key, sizeBytes, kind } of strays) {
     run.signal.throwIfAborted();
     try {
-      if (kind === 'attempt') await checkSealedObject(store, { key, kind });
+      if (kind === 'attempt') await streamSealedObject(store, { key, kind });
       else await checkStrayChunk(run, key);
       countObject(run, sizeBytes);
     } catch (error) {

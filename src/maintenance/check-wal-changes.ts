@@ -10,7 +10,7 @@ import { damaged } from '../repository/object-header.ts';
 import { readWalObjectChanges } from '../repository/wal-object.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { WalObjectCheck } from './check-wal-object.ts';
-import { checkSealedObject } from './sealed-parts.ts';
+import { streamSealedObject } from '../repository/sealed-stream.ts';
 
 /** Checks that the changes stored with a segment are those that its WAL tells. */
 export function requireEqualChanges(
@@ -36,7 +36,7 @@ export async function checkWalChanges(
   run: Run,
 ): Promise<void> {
   const parts: Buffer[] = [];
-  await checkSealedObject(store, {
+  await streamSealedObject(store, {
     key,
     kind: 'wal-changes',
     onPlain: (part) => parts.push(Buffer.from(part)),

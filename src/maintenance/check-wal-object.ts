@@ -11,7 +11,7 @@ import {
 import { damaged, type ObjectKind } from '../repository/object-header.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { faultOf } from './fault.ts';
-import { checkSealedObject } from './sealed-parts.ts';
+import { streamSealedObject } from '../repository/sealed-stream.ts';
 import { checkWalChanges, requireEqualChanges } from './check-wal-changes.ts';
 import { checkWalIndex } from './check-wal-index.ts';
 
@@ -84,7 +84,7 @@ async function checkKind(store: ObjectStore, check: WalObjectCheck): Promise<voi
       return checkPiece(store, check, name);
     case 'history': {
       const parts: Buffer[] = [];
-      await checkSealedObject(store, {
+      await streamSealedObject(store, {
         key,
         kind,
         onPlain: (part) => parts.push(Buffer.from(part)),
@@ -98,7 +98,7 @@ async function checkKind(store: ObjectStore, check: WalObjectCheck): Promise<voi
       return checkWalChanges(store, check, name);
     case 'gap':
     case 'backup-history':
-      await checkSealedObject(store, { key, kind });
+      await streamSealedObject(store, { key, kind });
   }
 }
 
@@ -116,7 +116,7 @@ async function checkSegment(
     systemIdentifier,
   });
   const kind = KINDS[name.kind];
-  const { header, annex, secondAnnex } = await checkSealedObject(store, {
+  const { header, annex, secondAnnex } = await streamSealedObject(store, {
     key,
     kind,
     onPlain: (part) => void describer.feed(part),
@@ -136,7 +136,7 @@ async function checkPiece(
   { key, identity }: WalObjectCheck,
   piece: Extract<WalObjectName, { kind: 'piece' }>,
 ): Promise<void> {
-  const { header, annex } = await checkSealedObject(store, { key, kind: 'wal-piece' });
+  const { header, annex } = await streamSealedObject(store, { key, kind: 'wal-piece' });
   if (header.plainBytes !== piece.length || piece.offset + piece.length > identity.segmentBytes) {
     throw damaged(key, `it has ${header.plainBytes} bytes, which its name contradicts`);
   }

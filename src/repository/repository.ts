@@ -1,5 +1,4 @@
 /** A repository: a store with a descriptor, and the record of each server that keeps its backups there. */
-import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { hasCode, WalnutError } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -49,6 +48,8 @@ export async function createRepository(
   store: ObjectStore,
   now: Date,
 ): Promise<RepositoryDescriptor> {
+  // Loaded here because every command loads this module.
+  const { randomUUID } = await import('node:crypto');
   const descriptor = { version: 1 as const, id: randomUUID(), createdAt: now.toISOString() };
   try {
     await putSealed(store, DESCRIPTOR_KEY, {

@@ -1,12 +1,9 @@
-/**
- * Objects that are written and read whole: header, optional annex, and the payload as zstd blocks
- * (docs/repository-format.md, "Blocks"): u32 stored length, u32 plain length, u32 CRC-32C of the stored
- * bytes, the bytes; stored = plain means not compressed. The checksum finds what decompression would not notice.
- */
-import { blake3, BLAKE3_BYTES, crc32c } from '../lib/hashing.ts';
+/** Objects that are written whole: header, optional annex, and the payload in blocks (docs/repository-format.md). */
+import { blake3, BLAKE3_BYTES } from '../lib/hashing.ts';
 import { hasCode } from '../lib/walnut-error.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { compress, compressedBytesMax, compressInto, decompress } from './compression.ts';
+import { blockBytesMax, openBlocks, writeBlocks } from './blocks.ts';
+import { compress, decompress } from './compression.ts';
 import {
   damaged,
   decodeObjectHeader,
@@ -16,9 +13,6 @@ import {
   type ObjectKind,
 } from './object-header.ts';
 
-/** Plain bytes per block: bounds the memory of one compression and keeps the ratio of a single frame. */
-export const BLOCK_BYTES: number = 1024 * 1024;
-const BLOCK_HEADER_BYTES = 12;
 const ANNEX_HEADER_BYTES: number = BLAKE3_BYTES + 4;
 /** Set in the plain length of an annex's first part when its stored length and a second part follow. */
 const ANNEX_GOES_ON = 0x8000_0000;
@@ -75,7 +69,8 @@ function* sealSteps(object: NewSealedObject): Generator<undefined, Buffer> {
   const stored = memoryFor(start + blockBytesMax(object.plain.length), object.into);
   stored.set(header);
   stored.set(annex, header.length);
-  return stored.subarray(0, yield* writeBlocks(object, stored, start));
+  const { plain, level } = object;
+  return stored.subarray(0, yield* writeBlocks(plain, { stored, begin: start, level }));
 }
 
 /**
@@ -85,7 +80,8 @@ function* sealSteps(object: NewSealedObject): Generator<undefined, Buffer> {
 export function openObject(stored: Uint8Array, kind: ObjectKind, key: string): SealedObject {
   const header = decodeObjectHeader(stored, key);
   if (header.kind !== kind) throw damaged(key, `it is a ${header.kind}, not a ${kind}`);
-  const plain = openBlocks(stored.subarray(header.payloadOffset), header.plainBytes, key);
+  const { buffer, byteOffset, length } = stored.subarray(header.payloadOffset);
+  const plain = openBlocks(Buffer.from(buffer, byteOffset, length), header.plainBytes, key);
   if (!blake3(plain).equals(header.plainHash))
     throw damaged(key, 'the hash of its content does not match');
   return { header, plain };
@@ -154,63 +150,6 @@ export async function readHeader(store: ObjectStore, key: string): Promise<Objec
 function memoryFor(bytes: number, given: Uint8Array | undefined): Buffer {
   if (given === undefined || given.length < bytes) return Buffer.allocUnsafeSlow(bytes);
   return Buffer.from(given.buffer, given.byteOffset, bytes);
-}
-
-/** Room for the blocks of so many plain bytes, none of which can be compressed, and for the trying with the last. */
-function blockBytesMax(plainBytes: number): number {
-  const blocks = BLOCK_HEADER_BYTES * Math.ceil(plainBytes / BLOCK_BYTES);
-  return plainBytes + blocks + compressedBytesMax(BLOCK_BYTES) - BLOCK_BYTES;
-}
-
-/** Writes the blocks to `stored` from `begin` on, one a step; answers where they end. */
-function* writeBlocks(
-  { plain, level }: NewSealedObject,
-  stored: Buffer,
-  begin: number,
-): Generator<undefined, number> {
-  let end = begin;
-  for (let at = 0; at < plain.length; at += BLOCK_BYTES) {
-    const block = plain.subarray(at, Math.min(at + BLOCK_BYTES, plain.length));
-    // Compressed where it belongs; `stored` has room for it, as it has for the block itself.
-    const place = stored.subarray(end + BLOCK_HEADER_BYTES);
-    let length = compressInto(place, block, level);
-    if (length >= block.length) {
-      place.set(block);
-      length = block.length;
-    }
-    const content = place.subarray(0, length);
-    stored.writeUInt32LE(content.length, end);
-    stored.writeUInt32LE(block.length, end + 4);
-    stored.writeUInt32LE(crc32c(content), end + 8);
-    end += BLOCK_HEADER_BYTES + content.length;
-    yield;
-  }
-  return end;
-}
-
-function openBlocks(payload: Uint8Array, plainBytes: number, key: string): Buffer {
-  const parts: Uint8Array[] = [];
-  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-  let at = 0;
-  let opened = 0;
-  while (at < view.length) {
-    if (view.length - at < BLOCK_HEADER_BYTES) throw damaged(key, 'its last block is cut');
-    const storedLength = view.readUInt32LE(at);
-    const plainLength = view.readUInt32LE(at + 4);
-    const end = at + BLOCK_HEADER_BYTES + storedLength;
-    if (end > view.length || plainLength > BLOCK_BYTES || opened + plainLength > plainBytes) {
-      throw damaged(key, 'a block of it is cut or has an impossible length');
-    }
-    const stored = view.subarray(at + BLOCK_HEADER_BYTES, end);
-    if (crc32c(stored) !== view.readUInt32LE(at + 8)) {
-      throw damaged(key, 'the checksum of a block does not match');
-    }
-    parts.push(storedLength === plainLength ? stored : inflate(stored, plainLength, key));
-    opened += plainLength;
-    at = end;
-  }
-  if (opened !== plainBytes) throw damaged(key, `it holds ${opened} of its ${plainBytes} bytes`);
-  return Buffer.concat(parts, plainBytes);
 }
 
 function sealAnnexes({ annex, secondAnnex, level }: NewSealedObject): Buffer {

@@ -1,15 +1,8 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync } from 'node:fs';
 import { assert } from '../lib/assert.ts';
 import { DirectFile } from '../lib/direct-file.ts';
 import { WalnutError } from '../lib/walnut-error.ts';
+import { writeFully } from '../lib/write-fully.ts';
 import { fileFailure, systemCodeOf } from './file-failure.ts';
 import { locate, type Locations } from './locations.ts';
 import type { FileStretch, Placement } from './placement.ts';
@@ -140,12 +133,4 @@ function readFully(descriptor: number, into: Uint8Array, position: number): bool
     done += count;
   }
   return true;
-}
-
-function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {
-  let written = 0;
-  while (written < bytes.length) {
-    const rest = bytes.length - written;
-    written += writeSync(descriptor, bytes, written, rest, position + written);
-  }
 }

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { uniqueSuffix } from '../../lib/unique-suffix.ts';
 import { TEMPORARY_FOLDER } from '../object-key.ts';
 import type { FilesystemDescription } from '../object-store.ts';
 import type { DurableFolders } from './durable-folders.ts';
@@ -60,7 +60,7 @@ export function isProcessAlive(processId: number): boolean {
 }
 
 function temporaryName(): string {
-  return `${hostPart()}-${process.pid}-${randomBytes(8).toString('hex')}`;
+  return `${hostPart()}-${process.pid}-${uniqueSuffix()}`;
 }
 
 function hostPart(): string {
