@@ -81,6 +81,7 @@ async function place(
 ): Promise<PlacedFiles> {
   const options = {
     store,
+    manifest,
     map: new MapReader(store, manifest),
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
     keepPresent: true,

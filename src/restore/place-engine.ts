@@ -27,6 +27,9 @@ import {
 /** Longest single pause for a rate limit, so that progress stays visible. */
 const PAUSE_MS_MAX = 1000;
 
+/** Of more packs the first ones may be any; and who restores so much does not feel it. */
+const LOOK_AHEAD_PACKS_MAX = 16;
+
 /** One task, and what it needs of the repository, on its way. */
 type Work = { readonly task: TaskSteps; readonly ranges: RangeShelf };
 
@@ -60,6 +63,13 @@ export class PlaceEngine {
     this.#stretches = new StretchWriter(this.#files);
     this.#indexes = new PackIndexes(store);
     this.#placedBytes = new BigInt64Array(setup.placedBytes);
+  }
+
+  /** Reads the indexes that the first task would wait for; what fails here is met and explained there. */
+  async lookAhead(): Promise<void> {
+    const { packs } = this.#setup;
+    if (packs.length > LOOK_AHEAD_PACKS_MAX) return;
+    await this.#indexes.read(packs, (error) => error).catch(() => undefined);
   }
 
   /** One task after the other; the next one may begin while what this one filled last is still being written. */

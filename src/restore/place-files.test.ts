@@ -62,6 +62,7 @@ async function placeStored(
 ): Promise<PlacedFiles> {
   const options = {
     store,
+    manifest,
     map: new MapReader(store, manifest),
     locations: { dataDirectory: target, tablespaces: [], walDirectory: null },
     keepPresent: false,

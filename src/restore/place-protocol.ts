@@ -12,6 +12,8 @@ export type PlaceWorkerSetup = {
   readonly rateBytesPerSecond: number | null;
   /** 64-bit counters, shared by all workers; {@link PLACED_BYTES} says which. */
   readonly placedBytes: SharedArrayBuffer;
+  /** Keys of the packs that will be needed. */
+  readonly packs: readonly string[];
 };
 
 /** Where in the shared counters what stands. */

@@ -19,8 +19,8 @@ const engine = openStore(setup.store, { objectsKeptOpen: PACKS_KEPT_OPEN }).then
   (store) => new PlaceEngine(store, setup),
 );
 
-/** Resolves when the engine is free for the next task. */
-let free: Promise<unknown> = engine;
+/** Resolves when the engine is free for the next task; the first one meets and explains what failed here. */
+let free: Promise<unknown> = engine.then(async (made) => made.lookAhead()).catch(() => undefined);
 
 async function answer(placing: Promise<Placed>): Promise<WorkerAnswer> {
   try {

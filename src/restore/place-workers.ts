@@ -1,3 +1,4 @@
+import type { Manifest } from '../repository/manifest.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { FileOwner } from './file-owner.ts';
 import type { Locations } from './locations.ts';
@@ -7,22 +8,28 @@ import { WorkerPool } from './worker-pool.ts';
 
 export type PlaceWorkersOptions = {
   readonly store: ObjectStore;
+  /** Of what is placed. */
+  readonly manifest: Manifest;
   readonly locations: Locations;
   readonly owner: FileOwner | null;
   readonly jobs: number;
   readonly rateBytesPerSecond: number | null;
 };
 
-/** The threads that place, and what they count. They touch nothing before they are given a task. */
+/**
+ * The threads that place, and what they count. They touch nothing before they are given a task, and read meanwhile what
+ * the first one will need.
+ */
 export class PlaceWorkers {
   readonly pool: WorkerPool<PlaceTask>;
   readonly jobs: number;
   readonly #counters = new SharedArrayBuffer(PLACED_BYTES_LENGTH);
 
-  constructor({ store, locations, owner, jobs, rateBytesPerSecond }: PlaceWorkersOptions) {
-    const placedBytes = this.#counters;
-    const place = { store: store.description, locations, owner };
-    const setup: PlaceWorkerSetup = { ...place, rateBytesPerSecond, placedBytes };
+  constructor({ store, manifest, jobs, ...options }: PlaceWorkersOptions) {
+    const { locations, owner, rateBytesPerSecond } = options;
+    const packs = manifest.packs.map(({ key }) => key);
+    const place = { store: store.description, packs, locations, owner, rateBytesPerSecond };
+    const setup: PlaceWorkerSetup = { ...place, placedBytes: this.#counters };
     this.pool = new WorkerPool({ module: 'place-worker', workers: jobs, setup });
     this.jobs = jobs;
   }

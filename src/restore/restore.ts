@@ -8,7 +8,7 @@ import { systemCodeOf } from './file-failure.ts';
 import { locate, rootFolders } from './locations.ts';
 import { placeFiles, type PlacedFiles } from './place-files.ts';
 import { PlaceWorkers } from './place-workers.ts';
-import type { RestorePlan } from './plan.ts';
+import type { RestoreDecision, RestorePlan } from './plan.ts';
 import { prepareFolders } from './prepare-folders.ts';
 import type { RestoreProgress } from './progress.ts';
 import { removeControlFile, writeControlFile, writeRecoveryFiles } from './recovery-files.ts';
@@ -20,7 +20,9 @@ import { removeMarker, writeMarker } from './unfinished-marker.ts';
 
 export type RestoreContext = {
   readonly store: ObjectStore;
-  /** What has to be known before anything is written; the threads start meanwhile. */
+  /** Threads that were started while the plan was made; closed at the end. Left out, the restore starts its own. */
+  readonly workers?: PlaceWorkers;
+  /** What has to be known before anything is written. */
   readonly prove?: () => Promise<void>;
   readonly progress: RestoreProgress;
   readonly signal: AbortSignal;
@@ -38,6 +40,16 @@ export type RestoreResult = {
   readonly durationMs: number;
 };
 
+/** Starts the threads of a restore, which may be done before the plan is complete. */
+export function startWorkers(
+  { store }: Pick<RestoreContext, 'store'>,
+  { backup, locations, owner, request }: Omit<RestoreDecision, 'present'>,
+): PlaceWorkers {
+  const { jobs, rateBytesPerSecond } = request;
+  const { manifest } = backup;
+  return new PlaceWorkers({ store, manifest, locations, owner, jobs, rateBytesPerSecond });
+}
+
 /**
  * Carries out a plan. Until its last step the folder holds no pg_control (one that stands there goes first), so whatever
  * interrupts the restore leaves nothing that could be started by mistake; everything is durable before that step.
@@ -45,9 +57,7 @@ export type RestoreResult = {
 export async function restore(plan: RestorePlan, context: RestoreContext): Promise<RestoreResult> {
   const { progress, store, prove } = context;
   const startedMs = performance.now();
-  const { locations, owner } = plan;
-  const { jobs, rateBytesPerSecond } = plan.request;
-  await using workers = new PlaceWorkers({ store, locations, owner, jobs, rateBytesPerSecond });
+  await using workers = context.workers ?? startWorkers({ store }, plan);
   progress.phaseBegan('prove');
   await prove?.();
   progress.phaseBegan('prepare');

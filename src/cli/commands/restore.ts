@@ -183,13 +183,16 @@ async function runRestore(
 ): Promise<RestoreResult> {
   const { RestoreCommandProof } = await import('../../restore/probe-restore-command.ts');
   const { completePlan } = await import('../../restore/plan.ts');
-  const { restore } = await import('../../restore/restore.ts');
+  const { restore, startWorkers } = await import('../../restore/restore.ts');
+  // Both go on while the plan is made; the proof, which takes longest, begins first.
   await using proof = new RestoreCommandProof(decision, signal);
+  await using workers = startWorkers(sources, decision);
   const plan = await completePlan(sources, decision);
   const bar = output.startProgress('restoring');
   try {
     return await restore(plan, {
       store: sources.store,
+      workers,
       signal,
       prove: async () => proof.done(),
       progress: {
