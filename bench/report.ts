@@ -59,7 +59,8 @@ const HOW_TO_READ = `## How to read it
   which compresses thirty to one and hides what compression costs. Changes are updates of single rows in random pages; index pages that
   change along are counted.
 * With a load average above the number of cores others were at work: then believe CPU seconds, read and stored bytes, not seconds.
-* Each restored copy is compared with the cluster's size, file bytes for file bytes, and is not started.
+* Each restored copy is compared with the cluster's size, file bytes for file bytes, and is not started. Copies that are compared
+  with each other are removed together: for a minute after files were removed, making others is slower on ext4.
 
 To repeat it: \`npm run bench -- --help\`.
 `;

@@ -1,5 +1,6 @@
 import { must } from '../../src/lib/assert.ts';
 import {
+  forgetRestored,
   inTurn,
   leave,
   measureCommand,
@@ -14,6 +15,7 @@ export const full: Scenario = async (bench) => {
   const { cluster, contenders, options, results } = bench;
   for (let repetition = 0; repetition < options.repetitions; repetition += 1) {
     for (const level of options.levels) {
+      await forgetRestored(cluster);
       for (const contender of inTurn(contenders, repetition)) {
         const attempt = await newAttempt(bench, contender, level);
         await cluster.archiveWith(contender.archiveCommand(attempt));

@@ -7,6 +7,7 @@ import { changePages, appendRows } from '../change-pages.ts';
 import type { Attempt, Contender } from '../contenders/contender.ts';
 import { measure } from '../measure.ts';
 import {
+  forgetRestored,
   inTurn,
   leave,
   measureCommand,
@@ -71,6 +72,7 @@ async function restoreAll(
   entrants: readonly Entrant[],
   section: string,
 ): Promise<void> {
+  await forgetRestored(bench.cluster);
   for (let repetition = 0; repetition < bench.options.repetitions; repetition += 1) {
     for (const contender of inTurn(bench.contenders, repetition)) {
       const entrant = entrants.find((one) => one.contender === contender);

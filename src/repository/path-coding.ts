@@ -37,11 +37,10 @@ export class PathReader {
   read(reader: ByteReader): string {
     const shared = reader.varint();
     if (shared > this.#previous.length) throw new RangeError('path prefix is too long');
-    const suffix = reader.take(reader.varint());
-    if (suffix.length > 0 || shared < this.#previous.length) {
-      this.#previous = Buffer.concat([this.#previous.subarray(0, shared), suffix]);
-      this.#path = this.#previous.toString('utf8');
-    }
+    const length = reader.varint();
+    if (length === 0 && shared === this.#previous.length) return this.#path;
+    this.#previous = Buffer.concat([this.#previous.subarray(0, shared), reader.take(length)]);
+    this.#path = this.#previous.toString('utf8');
     return this.#path;
   }
 }

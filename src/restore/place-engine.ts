@@ -79,7 +79,7 @@ export class PlaceEngine {
       this.#present ??= await PresentContent.create(this.#files);
     }
     const task = await this.#stepsOf(placements);
-    const absent = task.frames.filter(({ key }) => this.#frames.find(key) === null);
+    const absent = task.frames.filter((wanted) => this.#opened(wanted) === null);
     const ranges = new RangeShelf(this.#store, rangesOf(absent), this.#pool);
     try {
       await this.#place({ task, ranges });
@@ -122,21 +122,29 @@ export class PlaceEngine {
     const count = stepsOverFrame(steps, first);
     const { placement, wanted } = steps[first] ?? {};
     if (count === 0 || !placement || !wanted || placement.hash !== null) return 0;
-    if (this.#frames.find(wanted.key) !== null) return 0;
+    if (this.#opened(wanted) !== null) return 0;
     const bytes = wanted.frame.plainBytes;
     const stored = await takeStored(work, wanted);
     const room = await this.#stretches.room({ ...placement, bytes }, false);
     if (room === null) return 0;
     openFrame(work, wanted, { stored, into: room });
-    for (const step of steps.slice(first, first + count)) {
-      if (step.wanted !== null && step.wanted !== wanted) {
-        const { fileOffset } = step.placement;
-        room.set(await this.#contentOf(work, step), fileOffset - placement.fileOffset);
-      }
-      this.#placed(step);
-    }
+    await this.#layOver(work, steps.slice(first, first + count), room);
+    this.#count('written', bytes);
     await this.#stretches.filled(bytes);
     return count;
+  }
+
+  /** Lays over a frame that stands in `room`, and whose the first of these steps is, what the others have of other frames. */
+  async #layOver(work: Work, steps: readonly Step[], room: Uint8Array): Promise<void> {
+    const { placement, wanted } = must(steps[0], 'a frame has steps');
+    for (const step of steps) {
+      if (step.wanted !== wanted) {
+        // Waited for only where a frame has to be opened: mostly it was, for a page before.
+        const content = this.#contentAtHand(step) ?? (await this.#contentOf(work, step));
+        room.set(content, step.placement.fileOffset - placement.fileOffset);
+      }
+      this.#used(step);
+    }
   }
 
   async #placePart(work: Work, index: number): Promise<void> {
@@ -149,42 +157,57 @@ export class PlaceEngine {
     const isFollowed = continues(steps[index + 1]?.placement, step.placement);
     const content = await this.#contentOf(work, step);
     await this.#stretches.write(step.placement, content, isFollowed);
-    this.#placed(step);
+    this.#count('written', step.placement.bytes);
+    this.#used(step);
   }
 
   /** Valid until the next frame is opened. */
   async #contentOf(work: Work, { placement, wanted }: Step): Promise<Uint8Array> {
-    const { frameOffset, bytes, hash, path } = placement;
+    const { hash, path } = placement;
     const frame = must(wanted, 'content lies in a frame');
-    const plain = this.#frames.find(frame.key) ?? (await this.#openOnShelf(work, frame));
-    const content = plain.subarray(frameOffset, frameOffset + bytes);
+    const plain = this.#opened(frame) ?? (await this.#openOnShelf(work, frame));
+    const content = partOf(plain, placement);
     if (hash !== null && !blake3(content).equals(hash)) throw contentDiffers(path);
     return content;
   }
 
-  #placed({ placement, wanted }: Step): void {
-    this.#count('written', placement.bytes);
-    if (wanted === null) return;
-    wanted.uses -= 1;
-    if (wanted.uses === 0) this.#letGo(wanted);
+  /** As {@link #contentOf}, where nothing has to be opened or hashed. */
+  #contentAtHand({ placement, wanted }: Step): Uint8Array | null {
+    const plain = wanted === null || placement.hash !== null ? null : this.#opened(wanted);
+    return plain === null ? null : partOf(plain, placement);
+  }
+
+  #opened(wanted: WantedFrame): Uint8Array | null {
+    if (wanted.held === null || wanted.held.plain === null) {
+      wanted.held = this.#frames.find(wanted.key);
+    }
+    return wanted.held === null ? null : this.#frames.use(wanted.held);
   }
 
   async #openOnShelf(work: Work, wanted: WantedFrame): Promise<Uint8Array> {
     const stored = await takeStored(work, wanted);
     const { key, frame } = wanted;
-    return this.#frames.open(key, frame.plainBytes, (into) =>
+    const held = this.#frames.open(key, frame.plainBytes, (into) =>
       openFrame(work, wanted, { stored, into }),
     );
+    wanted.held = held;
+    return held.plain;
+  }
+
+  #used({ wanted }: Step): void {
+    if (wanted === null) return;
+    wanted.uses -= 1;
+    if (wanted.uses === 0) this.#letGo(wanted);
   }
 
   /** A frame of which less than half was needed here goes on in what other tasks place, or the next one of this worker. */
-  #letGo({ key, frame, usedBytes }: WantedFrame): void {
-    if (usedBytes * 2 >= frame.plainBytes) this.#frames.drop(key);
+  #letGo({ held, frame, usedBytes }: WantedFrame): void {
+    if (held !== null && usedBytes * 2 >= frame.plainBytes) this.#frames.drop(held);
   }
 
   /** The parts of a placement whose place does not hold them yet. */
   #missing(placement: Placement, frame: IndexedFrame): readonly Placement[] {
-    if (!placement.compare || this.#present === null) return [placement];
+    if (this.#present === null) return [placement];
     const missing = this.#present.differing(placement, frame);
     const missingBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#count('kept', placement.bytes - missingBytes);
@@ -240,6 +263,10 @@ function openFrame(
   } finally {
     ranges.opened(range);
   }
+}
+
+function partOf(plain: Uint8Array, { frameOffset, bytes }: Placement): Uint8Array {
+  return plain.subarray(frameOffset, frameOffset + bytes);
 }
 
 function continues(next: Placement | undefined, { path, fileOffset, bytes }: Placement): boolean {

@@ -30,12 +30,20 @@ function cut(count: number, bytes: number, cutter: TaskCutter): Placement[][] {
 test('placements come back in their order, cut by content', () => {
   const tasks = cut(1000, MB, new TaskCutter(100_000 * MB, 2));
   expect(tasks.flat()).toEqual(Array.from({ length: 1000 }, (_, each) => placement(each, MB)));
-  expect(tasks.map(({ length }) => length)).toEqual([...Array<number>(31).fill(32), 8]);
+  expect(tasks.map(({ length }) => length)).toEqual([256, 256, 256, 232]);
 });
 
-test('a small backup is cut finer, so that all workers have their share', () => {
-  expect(cut(200, MB, new TaskCutter(200 * MB, 2)).length).toBe(16);
-  expect(cut(10, MB, new TaskCutter(10 * MB, 2)).length).toBe(2);
+test('tasks become smaller towards the end, so that all workers end at the same time', () => {
+  const lengths = cut(1000, MB, new TaskCutter(1000 * MB, 2)).map(({ length }) => length);
+  expect(lengths.slice(0, 4)).toEqual([167, 139, 116, 97]);
+  expect(lengths.slice(-6)).toEqual(Array<number>(6).fill(4));
+  expect(lengths).toEqual(lengths.toSorted((first, second) => second - first));
+  expect(cut(10, MB, new TaskCutter(10 * MB, 2)).length).toBe(3);
+});
+
+test('what comes beyond the bytes that were expected is cut finely', () => {
+  const lengths = cut(100, MB, new TaskCutter(MB, 2)).map(({ length }) => length);
+  expect(lengths).toEqual(Array<number>(25).fill(4));
 });
 
 test('tiny places are cut by their number', () => {

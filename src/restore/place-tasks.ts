@@ -6,30 +6,37 @@ export type PlaceTask = {
   readonly placements: Uint8Array<ArrayBuffer>;
 };
 
-/** So much that the frames at its ends, which a neighbour opens too, do not matter. */
-const TASK_BYTES_MAX: number = 32 * 1024 * 1024;
+/**
+ * So much that the frames at its ends, which a neighbour opens too, do not matter: one of an incremental backup of 1 % has
+ * pages of 25 MB of the target, and a chain has many.
+ */
+const TASK_BYTES_MAX: number = 256 * 1024 * 1024;
 /** So much that handing out costs nothing. */
-const TASK_BYTES_MIN: number = 8 * 1024 * 1024;
-/** Per worker: the last ones still spread evenly. */
-const TASKS_MIN = 8;
+const TASK_BYTES_MIN: number = 4 * 1024 * 1024;
+/** Per worker, of what is left: tasks become small towards the end, so that no worker waits long for the last ones. */
+const TASKS_LEFT = 3;
 /** Of small files and scattered pages, which take memory for each. */
 const TASK_PLACEMENTS: number = 8192;
 
 /** Cuts placements, which come in the order of the target's files, into tasks. */
 export class TaskCutter {
-  readonly #bytesMax: number;
+  readonly #workers: number;
+  /** About how much is to come. */
+  #leftBytes: number;
   #placements = new PlacementWriter();
   #count = 0;
   #contentBytes = 0;
 
   constructor(totalBytes: number, workers: number) {
-    const share = totalBytes / (workers * TASKS_MIN);
-    this.#bytesMax = Math.max(TASK_BYTES_MIN, Math.min(TASK_BYTES_MAX, share));
+    this.#leftBytes = totalBytes;
+    this.#workers = workers;
   }
 
   /** Whether a task is to be taken before more is added. */
   get isFull(): boolean {
-    return this.#contentBytes >= this.#bytesMax || this.#count >= TASK_PLACEMENTS;
+    const share = this.#leftBytes / (this.#workers * TASKS_LEFT);
+    const bytesMax = Math.max(TASK_BYTES_MIN, Math.min(TASK_BYTES_MAX, share));
+    return this.#contentBytes >= bytesMax || this.#count >= TASK_PLACEMENTS;
   }
 
   add(placement: Placement): void {
@@ -42,6 +49,7 @@ export class TaskCutter {
   take(): PlaceTask | null {
     if (this.#count === 0) return null;
     const placements = this.#placements.finish();
+    this.#leftBytes -= this.#contentBytes;
     this.#placements = new PlacementWriter();
     this.#count = 0;
     this.#contentBytes = 0;

@@ -34,7 +34,8 @@ const COMPARE = 2;
 export class PlacementWriter {
   readonly #into = new ByteWriter(4096);
   readonly #paths = new PathWriter();
-  readonly #packs = new PathWriter();
+  /** Numbers of packs: those of a chain take turns from one placement to the next. */
+  readonly #packs = new Map<string, number>();
 
   get bytes(): number {
     return this.#into.length;
@@ -43,7 +44,7 @@ export class PlacementWriter {
   add(placement: Placement): void {
     const into = this.#into;
     this.#paths.write(into, placement.path);
-    this.#packs.write(into, placement.pack);
+    this.#pack(placement.pack);
     into.varint(placement.fileBytes).varint(placement.frame).varint(placement.frameOffset);
     into.varint(placement.fileOffset).varint(placement.bytes);
     into.u8((placement.hash === null ? 0 : HAS_HASH) | (placement.compare ? COMPARE : 0));
@@ -53,27 +54,47 @@ export class PlacementWriter {
   finish(): Uint8Array<ArrayBuffer> {
     return Uint8Array.from(this.#into.view());
   }
+
+  /** The number of a pack; a new one is followed by its key. */
+  #pack(key: string): void {
+    const known = this.#packs.get(key);
+    this.#into.varint(known ?? this.#packs.size);
+    if (known !== undefined) return;
+    this.#packs.set(key, this.#packs.size);
+    const bytes = Buffer.from(key);
+    this.#into.varint(bytes.length).put(bytes);
+  }
 }
 
 /** Reverses {@link PlacementWriter}. */
 export function readPlacements(bytes: Uint8Array): Placement[] {
   const reader = new ByteReader(bytes);
   const paths = new PathReader();
-  const packs = new PathReader();
+  const packs: string[] = [];
   const placements: Placement[] = [];
-  while (reader.remaining > 0) {
-    const place = {
-      path: paths.read(reader),
-      pack: packs.read(reader),
-      fileBytes: reader.varint(),
-      frame: reader.varint(),
-      frameOffset: reader.varint(),
-      fileOffset: reader.varint(),
-      bytes: reader.varint(),
-    };
-    const flags = reader.u8();
-    const hash = (flags & HAS_HASH) === 0 ? null : Uint8Array.from(reader.take(BLAKE3_BYTES));
-    placements.push({ ...place, hash, compare: (flags & COMPARE) !== 0 });
-  }
+  while (reader.remaining > 0) placements.push(readPlacement(reader, paths, packs));
   return placements;
+}
+
+function readPlacement(reader: ByteReader, paths: PathReader, packs: string[]): Placement {
+  const path = paths.read(reader);
+  const pack = readPack(reader, packs);
+  const fileBytes = reader.varint();
+  const frame = reader.varint();
+  const frameOffset = reader.varint();
+  const fileOffset = reader.varint();
+  const bytes = reader.varint();
+  const flags = reader.u8();
+  const hash = (flags & HAS_HASH) === 0 ? null : Uint8Array.from(reader.take(BLAKE3_BYTES));
+  const compare = (flags & COMPARE) !== 0;
+  return { path, fileBytes, pack, frame, frameOffset, fileOffset, bytes, hash, compare };
+}
+
+function readPack(reader: ByteReader, packs: string[]): string {
+  const number = reader.varint();
+  const known = packs[number];
+  if (known !== undefined) return known;
+  const key = Buffer.from(reader.take(reader.varint())).toString();
+  packs.push(key);
+  return key;
 }

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { BufferPool } from './buffer-pool.ts';
-import { FrameShelf } from './frame-shelf.ts';
 import { RangeShelf, type PackRange } from './range-shelf.ts';
 
 const MB = 1024 * 1024;
@@ -79,21 +78,4 @@ test('a failed read is met when its range is due, not before', async () => {
   await shelf.take(0);
   await expect(shelf.take(1)).rejects.toThrow(`no ${MB}`);
   await shelf.close();
-});
-
-test('the frame used longest ago makes room for another', () => {
-  const shelf = new FrameShelf(new BufferPool(), 2);
-  const open = (key: string): void => {
-    shelf.open(key, 4, (slot) => {
-      slot.fill(key.charCodeAt(0), 0, 4);
-      return slot.subarray(0, 4);
-    });
-  };
-  open('a');
-  open('b');
-  expect(shelf.find('a')?.[0]).toBe(97);
-  open('c');
-  expect([shelf.find('a')?.[0], shelf.find('b'), shelf.find('c')?.[0]]).toEqual([97, null, 99]);
-  shelf.drop('a');
-  expect(shelf.find('a')).toBeNull();
 });

@@ -17,7 +17,15 @@ function frame(pack: string, number: number, pages: number): WantedFrame {
     runs: [],
     pageHashes: new Uint8Array(0),
   } satisfies IndexedFrame;
-  return { key: `${pack}:${number}`, pack, frame: indexed, uses: 0, usedBytes: 0, range: -1 };
+  return {
+    key: `${pack}:${number}`,
+    pack,
+    frame: indexed,
+    uses: 0,
+    usedBytes: 0,
+    range: -1,
+    held: null,
+  };
 }
 
 /** Pages `position` … of a frame for blocks `block` … of a file of a hundred. */
@@ -112,6 +120,14 @@ describe('steps over a frame', () => {
     older.uses += 1;
     expect(stepsOverFrame(steps, 0)).toBe(0);
   });
+});
+
+test('what is needed much later is read apart', () => {
+  const [first, second, third] = [0, 1, 2].map((number) => frame('chain', number, 1));
+  const between = Array.from({ length: 257 }, (_, number) => frame(`other-${number}`, 0, 1));
+  const wanted = [first, second, ...between, third].filter((each) => each !== undefined);
+  const ranges = rangesOf(wanted).filter(({ pack }) => pack === 'chain');
+  expect(ranges.map(({ range }) => range.frames.length)).toEqual([2, 1]);
 });
 
 test('ranges come in the order in which they are needed first, and each frame knows its own', () => {

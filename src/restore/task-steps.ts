@@ -3,8 +3,15 @@ import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { PackIndex } from '../repository/pack-reader.ts';
 import { explainDamage } from './damaged-parts.ts';
 import { frameRanges } from './frame-ranges.ts';
+import type { HeldFrame } from './frame-shelf.ts';
 import { ZERO_PAGES, type Placement } from './placement.ts';
 import type { PackRange } from './range-shelf.ts';
+
+/**
+ * How many other frames may be needed between two that are read together: with all of them in one read a chain of ten
+ * reads a fifth twice, with few each frame is a read of its own.
+ */
+const NEED_DISTANCE_MAX = 256;
 
 /** Of a frame that is not to be read. */
 export const NO_RANGE = -1;
@@ -20,6 +27,8 @@ export type WantedFrame = {
   usedBytes: number;
   /** Which of the ranges it lies in, or {@link NO_RANGE}. */
   range: number;
+  /** Where it was found opened, or was put since; it may have made room. */
+  held: HeldFrame | null;
 };
 
 /** One place to be written; null for zero pages. */
@@ -33,7 +42,7 @@ export type TaskSteps = {
 
 /**
  * Joins placements with the frames that hold their content.
- * @param missing the parts of a placement that are to be written.
+ * @param missing the parts that are to be written of a placement which is compared first.
  */
 export function stepsOf(
   placements: readonly Placement[],
@@ -41,7 +50,7 @@ export function stepsOf(
   missing: (placement: Placement, frame: IndexedFrame) => readonly Placement[],
 ): TaskSteps {
   const steps: Step[] = [];
-  const frames = new Map<string, WantedFrame>();
+  const frames = new WantedFrames();
   for (const placement of placements) {
     if (placement.pack === ZERO_PAGES) {
       steps.push({ placement, wanted: null });
@@ -49,32 +58,35 @@ export function stepsOf(
     }
     const frame = frameOf(placement, indexes);
     requireInside(placement, frame);
+    if (!placement.compare) {
+      steps.push({ placement, wanted: frames.want(placement, frame) });
+      continue;
+    }
     for (const part of missing(placement, frame)) {
-      const key = `${placement.pack}:${frame.number}`;
-      const wanted = frames.get(key) ?? wantFrame(key, placement.pack, frame);
-      frames.set(key, wanted);
-      wanted.uses += 1;
-      wanted.usedBytes += part.bytes;
-      steps.push({ placement: part, wanted });
+      steps.push({ placement: part, wanted: frames.want(part, frame) });
     }
   }
-  return { steps, frames: [...frames.values()] };
+  return { steps, frames: frames.all };
 }
 
-/** What is to be read of packs for these frames, in the order in which it is needed first; tells each frame its range. */
+/**
+ * What is to be read of packs for these frames, in the order in which it is needed first; tells each frame its range.
+ * Neighbours in a pack of which one is needed much later are read apart: what waits for its turn fills the memory.
+ */
 export function rangesOf(frames: readonly WantedFrame[]): readonly PackRange[] {
   const byPack = Map.groupBy(frames, ({ pack }) => pack);
   const firstNeed = new Map(frames.map((wanted, order) => [wanted.key, order]));
   const ranges: { range: PackRange; wanted: WantedFrame[]; need: number }[] = [];
   for (const [pack, group] of byPack) {
     const byNumber = new Map(group.map((wanted) => [wanted.frame.number, wanted]));
-    const inOrder = group
-      .map(({ frame }) => frame)
-      .toSorted((first, second) => first.number - second.number);
-    for (const range of frameRanges(inOrder)) {
-      const wanted = range.frames.flatMap(({ number }) => byNumber.get(number) ?? []);
-      const need = Math.min(...wanted.map(({ key }) => firstNeed.get(key) ?? 0));
-      ranges.push({ range: { pack, range }, wanted, need });
+    const inOrder = group.toSorted((first, second) => first.frame.number - second.frame.number);
+    const needOf = ({ key }: WantedFrame): number => firstNeed.get(key) ?? 0;
+    for (const near of runsOfNearNeed(inOrder, needOf)) {
+      for (const range of frameRanges(near.map(({ frame }) => frame))) {
+        const wanted = range.frames.flatMap(({ number }) => byNumber.get(number) ?? []);
+        const need = Math.min(...wanted.map(needOf));
+        ranges.push({ range: { pack, range }, wanted, need });
+      }
     }
   }
   ranges.sort((first, second) => first.need - second.need);
@@ -82,6 +94,25 @@ export function rangesOf(frames: readonly WantedFrame[]): readonly PackRange[] {
     for (const each of wanted) each.range = number;
   }
   return ranges.map(({ range }) => range);
+}
+
+function runsOfNearNeed(
+  frames: readonly WantedFrame[],
+  needOf: (wanted: WantedFrame) => number,
+): WantedFrame[][] {
+  const runs: WantedFrame[][] = [];
+  let begin = 0;
+  for (const wanted of frames) {
+    const need = needOf(wanted);
+    const run = runs.at(-1);
+    if (run !== undefined && Math.abs(need - begin) <= NEED_DISTANCE_MAX) {
+      run.push(wanted);
+      continue;
+    }
+    runs.push([wanted]);
+    begin = need;
+  }
+  return runs;
 }
 
 /**
@@ -114,8 +145,27 @@ function isPieceAt({ placement, wanted }: Step, start: Step, at: number): boolea
   return wanted !== start.wanted || frameOffset === at - start.placement.fileOffset;
 }
 
-function wantFrame(key: string, pack: string, frame: IndexedFrame): WantedFrame {
-  return { key, pack, frame, uses: 0, usedBytes: 0, range: NO_RANGE };
+/** The frames that the steps so far need, in the order of their first need. */
+class WantedFrames {
+  readonly all: WantedFrame[] = [];
+  /** By pack, then by number: a key for every step would be a text for every page. */
+  readonly #known = new Map<string, Map<number, WantedFrame>>();
+
+  want({ pack, bytes }: Placement, frame: IndexedFrame): WantedFrame {
+    const { number } = frame;
+    const ofPack = this.#known.get(pack) ?? new Map<number, WantedFrame>();
+    if (ofPack.size === 0) this.#known.set(pack, ofPack);
+    let wanted = ofPack.get(number);
+    if (wanted === undefined) {
+      const key = `${pack}:${number}`;
+      wanted = { key, pack, frame, uses: 0, usedBytes: 0, range: NO_RANGE, held: null };
+      ofPack.set(number, wanted);
+      this.all.push(wanted);
+    }
+    wanted.uses += 1;
+    wanted.usedBytes += bytes;
+    return wanted;
+  }
 }
 
 function frameOf(placement: Placement, indexes: ReadonlyMap<string, PackIndex>): IndexedFrame {
