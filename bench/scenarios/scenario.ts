@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { sleep } from '../../src/lib/sleep.ts';
 import { makeOwnedFolder } from '../../src/sandbox/cluster-folder.ts';
@@ -12,6 +12,8 @@ import type { Results } from '../result.ts';
 
 /** Folders that were restored into stay until {@link forgetRestored}; their names begin with this. */
 const RESTORED = 'restored-';
+/** Free space, in clusters, below which they have to go earlier. */
+const ROOM_FACTOR = 2;
 /** How long ext4 walks past each inode that was freed, one by one, before it gives a new file another (fs/ext4/ialloc.c). */
 const INODES_FREED_MS = 61_000;
 const ARCHIVE_POLL_MS = 100;
@@ -88,7 +90,7 @@ export type MeasuredRestore = {
 
 /**
  * Removes what was restored. Whoever makes two thousand files within a minute of that would pay for it, so this waits; it
- * belongs between groups of restores that are compared, and never between two of them.
+ * belongs between groups of restores that are compared, and not between two of them as long as there is room.
  */
 export async function forgetRestored({ workFolder }: BenchCluster): Promise<void> {
   const restored = restoredFolders(workFolder);
@@ -108,6 +110,8 @@ export async function measureRestore(
 ): Promise<MeasuredRestore> {
   const { cluster } = attempt;
   const { workFolder, server } = cluster;
+  const { bavail, bsize } = statfsSync(workFolder);
+  if (bavail * bsize < ROOM_FACTOR * cluster.bytes) await forgetRestored(cluster);
   const target = join(workFolder, `${RESTORED}${restoredFolders(workFolder).length}`);
   await makeOwnedFolder(target, server.user);
   const measurement = await measureCommand(attempt, contender.restore(attempt, target));
