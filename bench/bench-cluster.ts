@@ -91,7 +91,7 @@ export async function newCluster(options: BenchOptions): Promise<BenchCluster> {
     query,
     switchWal: async () => void (await query('SELECT pg_switch_wal()')),
     async walPosition() {
-      const [row] = await query('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+      const [row] = await query('SELECT pg_current_wal_flush_lsn()::text AS lsn');
       return parseLsn(row?.['lsn'] ?? '');
     },
     async [Symbol.asyncDispose]() {

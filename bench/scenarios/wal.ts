@@ -56,6 +56,11 @@ export const walPush: Scenario = async (bench) => {
   }
 };
 
+/** A record on disk: the position behind a switch is one that the server may reach only when it has something to say. */
+async function logSomething(cluster: BenchCluster): Promise<void> {
+  await cluster.query("SELECT pg_logical_emit_message(true, 'bench', '')");
+}
+
 type Receiver = {
   readonly name: string;
   readonly slot: string;
@@ -76,7 +81,10 @@ export const walReceive: Scenario = async (bench) => {
     }
     const bytes = await generateWal(bench);
     await cluster.switchWal();
+    await logSomething(cluster);
     const target = await cluster.walPosition();
+    // pg_receivewal ends where there is WAL behind its target.
+    await logSomething(cluster);
     for (const receiver of receivers) {
       const arrived = async (): Promise<void> =>
         waitUntil(async () => (await slotPosition(cluster, receiver.slot)) >= target);

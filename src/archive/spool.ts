@@ -9,13 +9,13 @@ import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs
 import { dirname, join } from 'node:path';
 import { assert, must } from '../lib/assert.ts';
 import { ALIGNMENT_BYTES } from '../lib/aligned-buffer.ts';
-import { DirectFile } from '../lib/direct-file.ts';
+import { DirectFile, readPastCache } from '../lib/direct-file.ts';
 import { syncFolder } from '../lib/durable-file.ts';
-import { readFully } from '../lib/read-fully.ts';
 import { messageOf, WalnutError } from '../lib/walnut-error.ts';
 import type { WalMemory } from '../postgres/replication/batch-memory.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
 import type { TimelineId } from '../postgres/timeline-id.ts';
+import { makeWalBuffers } from '../postgres/wal/wal-buffers.ts';
 import { SegmentMemory } from './segment-memory.ts';
 import { spoolPaths, type SpoolPlace } from './spool-paths.ts';
 
@@ -191,17 +191,19 @@ export class Spool {
     const held = this.#memory.read(name);
     if (held !== null) return held;
     return this.#explain('read', name, async () => {
-      const content = (this.#readBuffer ??= Buffer.allocUnsafeSlow(this.#segmentBytes));
+      const content = (this.#readBuffer ??= this.#newReadBuffer());
       if (content.length > READ_BUFFER_BYTES_MAX) this.#readBuffer = null;
-      const handle = await open(this.#paths.complete(name), 'r');
-      try {
-        const length = await readFully(handle, 0, content);
-        assert(length === content.length, 'a whole segment lies in the spool');
-        return content;
-      } finally {
-        await handle.close();
-      }
+      const length = await readPastCache(this.#paths.complete(name), content);
+      assert(length === content.length, 'a whole segment lies in the spool');
+      return content;
     });
+  }
+
+  #newReadBuffer(): Buffer {
+    if (this.#segmentBytes > READ_BUFFER_BYTES_MAX)
+      return Buffer.allocUnsafeSlow(this.#segmentBytes);
+    const [buffer] = makeWalBuffers(1, this.#segmentBytes);
+    return must(buffer, 'one buffer was asked for');
   }
 
   /** The bytes [offset, offset + length) of an unfinished segment. */

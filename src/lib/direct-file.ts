@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { ALIGNMENT_BYTES, isAligned } from './aligned-buffer.ts';
+import { readFully } from './read-fully.ts';
 
-const { O_DIRECT, O_NOFOLLOW, O_WRONLY } = constants;
+const { O_DIRECT, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 
 /** Shorter writes gain nothing: each waits for the disk. */
 const DIRECT_BYTES_MIN: number = 1024 * 1024;
@@ -58,5 +59,25 @@ export class DirectFile {
       this.#isRefused = true;
     }
     return this.#handle;
+  }
+}
+
+/**
+ * Reads a file from its beginning until `into` is full or the file ends; answers the number of bytes. Past the page cache
+ * where memory and file system allow it: what is read once, and was written past it, need not come through it.
+ */
+export async function readPastCache(path: string, into: Uint8Array): Promise<number> {
+  const isFit = into.length % ALIGNMENT_BYTES === 0 && isAligned(into);
+  // Whatever fails that way either works the ordinary way or says it better.
+  const length = isFit ? await readFrom(path, O_RDONLY | O_DIRECT, into).catch(() => null) : null;
+  return length ?? readFrom(path, O_RDONLY, into);
+}
+
+async function readFrom(path: string, flags: number, into: Uint8Array): Promise<number> {
+  const handle = await open(path, flags);
+  try {
+    return await readFully(handle, 0, into);
+  } finally {
+    await handle.close();
   }
 }

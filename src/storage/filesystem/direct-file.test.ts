@@ -1,10 +1,10 @@
 import type * as FileSystem from 'node:fs/promises';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { alignedBuffer } from '../../lib/aligned-buffer.ts';
-import { DirectFile } from '../../lib/direct-file.ts';
+import { DirectFile, readPastCache } from '../../lib/direct-file.ts';
 import { openFilesystemStore } from './filesystem-store.ts';
 
 const MEGABYTE = 1024 * 1024;
@@ -78,4 +78,28 @@ test('leaves to the caller what is short, in ordinary memory, or at an odd place
   expect(await direct.write(whole, 512)).toBe(0);
   await direct.close();
   expect((await readFile(path)).length).toBe(0);
+});
+
+test.each([
+  ['past the page cache', [], alignedBuffer(2 * MEGABYTE)],
+  ['the ordinary way, where it cannot be opened so', ['EINVAL'], alignedBuffer(2 * MEGABYTE)],
+  ['the ordinary way, into ordinary memory', [], new Uint8Array(2 * MEGABYTE)],
+])('a file is read %s', async (_, refused, into) => {
+  const path = join(folder, 'file');
+  const whole = pattern(2 * MEGABYTE);
+  await writeFile(path, whole);
+  failures.push(...refused);
+  expect(await readPastCache(path, into)).toBe(2 * MEGABYTE);
+  expect(Buffer.compare(into, whole)).toBe(0);
+  expect(failures).toEqual([]);
+});
+
+test('a file that ends early fills what it can, and one that is missing is an error', async () => {
+  const path = join(folder, 'file');
+  const short = pattern(MEGABYTE + 777);
+  await writeFile(path, short);
+  const into = alignedBuffer(2 * MEGABYTE);
+  expect(await readPastCache(path, into)).toBe(short.length);
+  expect(Buffer.compare(into.subarray(0, short.length), short)).toBe(0);
+  await expect(readPastCache(join(folder, 'missing'), into)).rejects.toThrow('ENOENT');
 });
