@@ -20,7 +20,7 @@ export type PlaceFilesOptions = {
   /** Whether files may stand there already: then only what differs is read and written. */
   readonly keepPresent: boolean;
   readonly owner: FileOwner | null;
-  /** Closed when all content is placed. */
+  /** Of no use any more when all content is placed; disposed of by the caller. */
   readonly workers: PlaceWorkers;
   readonly signal: AbortSignal;
   /** Told of the bytes that are written or were found right. */
@@ -65,7 +65,8 @@ async function placeContent(options: PlaceFilesOptions, outline: Outline): Promi
     });
   } finally {
     told.stop();
-    await pool.close();
+    // All they had to write is written; that they have ended is waited for at the end of the restore.
+    void pool.close();
   }
 }
 

@@ -11,6 +11,8 @@ export type PlaceTask = {
  * pages of 25 MB of the target, and a chain has many.
  */
 const TASK_BYTES_MAX: number = 256 * 1024 * 1024;
+/** Of the first ones, for which all workers wait; later ones are at most a worker's share of what was handed out. */
+const TASK_BYTES_FIRST: number = 32 * 1024 * 1024;
 /** So much that handing out costs nothing. */
 const TASK_BYTES_MIN: number = 4 * 1024 * 1024;
 /** Per worker, of what is left: tasks become small towards the end, so that no worker waits long for the last ones. */
@@ -23,6 +25,7 @@ export class TaskCutter {
   readonly #workers: number;
   /** About how much is to come. */
   #leftBytes: number;
+  #handedBytes = 0;
   #placements = new PlacementWriter();
   #count = 0;
   #contentBytes = 0;
@@ -34,8 +37,9 @@ export class TaskCutter {
 
   /** Whether a task is to be taken before more is added. */
   get isFull(): boolean {
+    const grown = Math.max(TASK_BYTES_FIRST, this.#handedBytes / this.#workers);
     const share = this.#leftBytes / (this.#workers * TASKS_LEFT);
-    const bytesMax = Math.max(TASK_BYTES_MIN, Math.min(TASK_BYTES_MAX, share));
+    const bytesMax = Math.max(TASK_BYTES_MIN, Math.min(TASK_BYTES_MAX, grown, share));
     return this.#contentBytes >= bytesMax || this.#count >= TASK_PLACEMENTS;
   }
 
@@ -50,6 +54,7 @@ export class TaskCutter {
     if (this.#count === 0) return null;
     const placements = this.#placements.finish();
     this.#leftBytes -= this.#contentBytes;
+    this.#handedBytes += this.#contentBytes;
     this.#placements = new PlacementWriter();
     this.#count = 0;
     this.#contentBytes = 0;
