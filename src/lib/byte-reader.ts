@@ -52,14 +52,18 @@ export class ByteReader {
 
   /** A view on the next `length` bytes, not a copy. */
   take(length: number): Uint8Array {
+    const from = this.offset;
+    this.skip(length);
+    return this.bytes.subarray(from, from + length);
+  }
+
+  skip(length: number): void {
     if (length < 0 || length > this.remaining) {
       throw new RangeError(
         `${length} bytes wanted at offset ${this.offset}, ${this.remaining} left`,
       );
     }
-    const part = this.bytes.subarray(this.offset, this.offset + length);
     this.offset += length;
-    return part;
   }
 
   /** The rest of a varint whose first four bytes gave `value`. */

@@ -103,27 +103,34 @@ export function decodePackFooter(bytes: Buffer, key: string): PackFooter {
   };
 }
 
+/** Whether the runs of frames are wanted; passed over they are empty, and make no objects. */
+export type IndexDetail = 'with-runs' | 'without-runs';
+
 /** Opens the stored index that a footer describes. Throws `object-damaged`. */
 export function decodePackIndex(
   stored: Uint8Array,
   footer: PackFooter,
-  key: string,
+  { key, detail }: { readonly key: string; readonly detail: IndexDetail },
 ): IndexedFrame[] {
   if (footer.plainBytes > INDEX_BYTES_MAX) throw damaged(key, 'its index has an impossible length');
   try {
     if (!blake3(stored).equals(footer.hash)) throw new RangeError('hash does not match');
     const plain = decompress(stored, footer.plainBytes);
-    return decodeEntries(new ByteReader(plain), footer);
+    return decodeEntries(new ByteReader(plain), footer, detail);
   } catch (error) {
     throw damaged(key, 'its index is damaged', error);
   }
 }
 
-function decodeEntries(reader: ByteReader, footer: PackFooter): IndexedFrame[] {
+function decodeEntries(
+  reader: ByteReader,
+  footer: PackFooter,
+  detail: IndexDetail,
+): IndexedFrame[] {
   if (reader.varint() !== INDEX_VERSION) throw new RangeError('unknown index version');
   const count = reader.varint();
   if (count !== footer.frameCount) throw new RangeError('frame count differs from the footer');
-  const paths = new PathReader();
+  const paths = detail === 'with-runs' ? new PathReader() : null;
   const frames: IndexedFrame[] = [];
   let offset = OBJECT_HEADER_BYTES;
   for (let number = 0; number < count; number += 1) {
@@ -138,7 +145,7 @@ function decodeEntries(reader: ByteReader, footer: PackFooter): IndexedFrame[] {
 
 function decodeEntry(
   reader: ByteReader,
-  paths: PathReader,
+  paths: PathReader | null,
   place: { readonly number: number; readonly offset: number },
 ): IndexedFrame {
   const storedBytes = reader.varint();
@@ -146,12 +153,30 @@ function decodeEntry(
   const pageCount = reader.varint();
   const codec = reader.u8() === 1 ? 'zstd' : 'none';
   const hash = Uint8Array.from(reader.take(BLAKE3_BYTES));
+  const runs = paths === null ? passRuns(reader) : readRuns(reader, paths);
+  const pageHashes = reader.take(pageCount * 8);
+  return { ...place, storedBytes, plainBytes, pageCount, codec, hash, runs, pageHashes };
+}
+
+function readRuns(reader: ByteReader, paths: PathReader): FrameRun[] {
   const runs: FrameRun[] = [];
   for (let left = reader.varint(); left > 0; left -= 1) {
     const kind = reader.u8() === 0 ? 'pages' : 'bytes';
     const path = paths.read(reader);
     runs.push({ kind, path, from: reader.varint(), length: reader.varint() });
   }
-  const pageHashes = reader.take(pageCount * 8);
-  return { ...place, storedBytes, plainBytes, pageCount, codec, hash, runs, pageHashes };
+  return runs;
+}
+
+const NO_RUNS: readonly FrameRun[] = [];
+
+function passRuns(reader: ByteReader): readonly FrameRun[] {
+  for (let left = reader.varint(); left > 0; left -= 1) {
+    reader.u8();
+    reader.varint();
+    reader.skip(reader.varint());
+    reader.varint();
+    reader.varint();
+  }
+  return NO_RUNS;
 }

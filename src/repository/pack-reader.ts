@@ -6,6 +6,7 @@ import {
   decodePackFooter,
   decodePackIndex,
   PACK_FOOTER_BYTES,
+  type IndexDetail,
   type IndexedFrame,
 } from './pack-index.ts';
 
@@ -16,7 +17,11 @@ export type PackIndex = {
 };
 
 /** Reads and checks header, footer and index of a pack: two or three small reads. */
-export async function readPackIndex(store: ObjectStore, key: string): Promise<PackIndex> {
+export async function readPackIndex(
+  store: ObjectStore,
+  key: string,
+  detail: IndexDetail = 'with-runs',
+): Promise<PackIndex> {
   const info = await store.stat(key);
   if (info === null) throw packMissing(key);
   if (info.sizeBytes < OBJECT_HEADER_BYTES + PACK_FOOTER_BYTES) throw damaged(key, 'it is cut');
@@ -37,7 +42,11 @@ export async function readPackIndex(store: ObjectStore, key: string): Promise<Pa
     offset: footer.indexOffset,
     length: footer.storedBytes,
   });
-  return { key, sizeBytes: info.sizeBytes, frames: decodePackIndex(stored, footer, key) };
+  return {
+    key,
+    sizeBytes: info.sizeBytes,
+    frames: decodePackIndex(stored, footer, { key, detail }),
+  };
 }
 
 /** Stored and plain bytes of a pack, from its index. */
@@ -53,8 +62,8 @@ export async function measurePack(
 }
 
 /** Stored bytes of a frame with its header. */
-export function frameSpan(frame: IndexedFrame): number {
-  return FRAME_HEADER_BYTES + frame.storedBytes;
+export function frameSpan({ storedBytes }: Pick<IndexedFrame, 'storedBytes'>): number {
+  return FRAME_HEADER_BYTES + storedBytes;
 }
 
 /**
@@ -67,7 +76,7 @@ export function openIndexedFrame(
   bytesOffset: number,
   place: {
     readonly key: string;
-    readonly frame: IndexedFrame;
+    readonly frame: Omit<IndexedFrame, 'runs'>;
     readonly into?: Uint8Array | undefined;
   },
 ): Uint8Array {

@@ -1,7 +1,8 @@
-import { readPackIndex, type PackIndex } from '../repository/pack-reader.ts';
+import { readPackIndex } from '../repository/pack-reader.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { FrameTable, type TableOptions } from './frame-table.ts';
 
-/** Frames whose index entries are held: some 20 MB, sixteen full packs or hundreds of small ones. */
+/** Frames that are held: some 3 MB, with page hashes 11, sixteen full packs or hundreds of small ones. */
 const FRAMES_MAX = 32_768;
 /** Indexes read at a time. */
 const READS_MAX = 8;
@@ -9,12 +10,14 @@ const READS_MAX = 8;
 /** The indexes of packs, as far as memory allows. */
 export class PackIndexes {
   readonly #store: ObjectStore;
+  readonly #options: TableOptions;
   /** The one used last stands last. */
-  readonly #held = new Map<string, PackIndex>();
+  readonly #held = new Map<string, FrameTable>();
   #frames = 0;
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, options: TableOptions) {
     this.#store = store;
+    this.#options = options;
   }
 
   /**
@@ -24,8 +27,8 @@ export class PackIndexes {
   async read(
     packs: readonly string[],
     explain: (error: unknown, pack: string) => unknown,
-  ): Promise<ReadonlyMap<string, PackIndex>> {
-    const found = new Map<string, PackIndex>();
+  ): Promise<ReadonlyMap<string, FrameTable>> {
+    const found = new Map<string, FrameTable>();
     const waiting = packs.values();
     const lane = async (): Promise<void> => {
       for (const pack of waiting) {
@@ -39,21 +42,24 @@ export class PackIndexes {
     return found;
   }
 
-  async #one(pack: string): Promise<PackIndex> {
+  async #one(pack: string): Promise<FrameTable> {
     const held = this.#held.get(pack);
     if (held !== undefined) {
       this.#held.delete(pack);
       this.#held.set(pack, held);
       return held;
     }
-    const index = await readPackIndex(this.#store, pack);
-    this.#held.set(pack, index);
-    this.#frames += index.frames.length;
-    for (const [key, { frames }] of this.#held) {
+    const table = new FrameTable(
+      await readPackIndex(this.#store, pack, 'without-runs'),
+      this.#options,
+    );
+    this.#held.set(pack, table);
+    this.#frames += table.count;
+    for (const [key, { count }] of this.#held) {
       if (this.#frames <= FRAMES_MAX || key === pack) break;
       this.#held.delete(key);
-      this.#frames -= frames.length;
+      this.#frames -= count;
     }
-    return index;
+    return table;
   }
 }

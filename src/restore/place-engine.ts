@@ -1,11 +1,11 @@
 import { must } from '../lib/assert.ts';
 import { blake3 } from '../lib/hashing.ts';
 import { openIndexedFrame } from '../repository/pack-reader.ts';
-import type { IndexedFrame } from '../repository/pack-index.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { explainDamage } from './damaged-parts.ts';
 import { FrameShelf } from './frame-shelf.ts';
+import type { TableFrame } from './frame-table.ts';
 import { PackIndexes } from './pack-indexes.ts';
 import { PLACED_BYTES, type PlaceWorkerSetup } from './place-protocol.ts';
 import type { PlaceTask } from './place-tasks.ts';
@@ -26,9 +26,6 @@ import {
 
 /** Longest single pause for a rate limit, so that progress stays visible. */
 const PAUSE_MS_MAX = 1000;
-
-/** Of more packs the first ones may be any; and who restores so much does not feel it. */
-const LOOK_AHEAD_PACKS_MAX = 16;
 
 /** One task, and what it needs of the repository, on its way. */
 type Work = { readonly task: TaskSteps; readonly ranges: RangeShelf };
@@ -61,15 +58,13 @@ export class PlaceEngine {
     this.#setup = setup;
     this.#files = new TargetFiles(setup.locations);
     this.#stretches = new StretchWriter(this.#files);
-    this.#indexes = new PackIndexes(store);
+    this.#indexes = new PackIndexes(store, { pageHashes: setup.keepPresent });
     this.#placedBytes = new BigInt64Array(setup.placedBytes);
   }
 
   /** Reads the indexes that the first task would wait for; what fails here is met and explained there. */
   async lookAhead(): Promise<void> {
-    const { packs } = this.#setup;
-    if (packs.length > LOOK_AHEAD_PACKS_MAX) return;
-    await this.#indexes.read(packs, (error) => error).catch(() => undefined);
+    await this.#indexes.read(this.#setup.packs, (error) => error).catch(() => undefined);
   }
 
   /** One task after the other; the next one may begin while what this one filled last is still being written. */
@@ -206,7 +201,7 @@ export class PlaceEngine {
   }
 
   /** The parts of a placement whose place does not hold them yet. */
-  #missing(placement: Placement, frame: IndexedFrame): readonly Placement[] {
+  #missing(placement: Placement, frame: TableFrame): readonly Placement[] {
     if (this.#present === null) return [placement];
     const missing = this.#present.differing(placement, frame);
     const missingBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -12,7 +12,9 @@ export type PlaceWorkerSetup = {
   readonly rateBytesPerSecond: number | null;
   /** 64-bit counters, shared by all workers; {@link PLACED_BYTES} says which. */
   readonly placedBytes: SharedArrayBuffer;
-  /** Keys of the packs that will be needed. */
+  /** Whether content that stands already is compared and kept. */
+  readonly keepPresent: boolean;
+  /** Keys of packs whose indexes are read before there is a task. */
   readonly packs: readonly string[];
 };
 

@@ -12,9 +12,13 @@ export type PlaceWorkersOptions = {
   readonly manifest: Manifest;
   readonly locations: Locations;
   readonly owner: FileOwner | null;
+  readonly keepPresent: boolean;
   readonly jobs: number;
   readonly rateBytesPerSecond: number | null;
 };
+
+/** Content of packs whose indexes are held together: 16 384 frames, half of what a thread holds. */
+const LOOK_AHEAD_BYTES_MAX: number = 4 * 1024 * 1024 * 1024;
 
 /**
  * The threads that place, and what they count. They touch nothing before they are given a task, and read meanwhile what
@@ -26,10 +30,10 @@ export class PlaceWorkers {
   readonly #counters = new SharedArrayBuffer(PLACED_BYTES_LENGTH);
 
   constructor({ store, manifest, jobs, ...options }: PlaceWorkersOptions) {
-    const { locations, owner, rateBytesPerSecond } = options;
-    const packs = manifest.packs.map(({ key }) => key);
-    const place = { store: store.description, packs, locations, owner, rateBytesPerSecond };
-    const setup: PlaceWorkerSetup = { ...place, placedBytes: this.#counters };
+    const { locations, owner, keepPresent, rateBytesPerSecond } = options;
+    const source = { store: store.description, packs: firstPacks(manifest) };
+    const place = { locations, owner, keepPresent, rateBytesPerSecond };
+    const setup: PlaceWorkerSetup = { ...source, ...place, placedBytes: this.#counters };
     this.pool = new WorkerPool({ module: 'place-worker', workers: jobs, setup });
     this.jobs = jobs;
   }
@@ -41,4 +45,10 @@ export class PlaceWorkers {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool.close();
   }
+}
+
+/** All packs of a small backup. Of a large one it is not known which come first, and who restores it does not feel it. */
+function firstPacks({ packs }: Manifest): string[] {
+  const bytes = packs.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
+  return bytes > LOOK_AHEAD_BYTES_MAX ? [] : packs.map(({ key }) => key);
 }

@@ -1,7 +1,7 @@
 import { Blake3 } from '../lib/hashing.ts';
 import { PageScanner } from '../postgres/cluster/page-scanner.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../repository/frame.ts';
-import type { IndexedFrame } from '../repository/pack-index.ts';
+import type { TableFrame } from './frame-table.ts';
 import type { Placement } from './placement.ts';
 import type { TargetFiles } from './target-files.ts';
 
@@ -31,7 +31,7 @@ export class PresentContent {
    * The parts of a placement whose place holds something else. Pages are compared one by one with the hashes of the
    * pack's index, everything else as a whole.
    */
-  differing(placement: Placement, frame: IndexedFrame): readonly Placement[] {
+  differing(placement: Placement, frame: TableFrame): readonly Placement[] {
     const { frameOffset, bytes } = placement;
     if (frameOffset + bytes <= frame.pageCount * PAGE_BYTES) {
       return this.#pages(placement, (index, page) => {
@@ -79,7 +79,7 @@ export class PresentContent {
   }
 
   /** Compares with the hash of the file where it lies in one frame, else with that of the frame, all of which it is. */
-  #holdsBytes({ hash, ...placement }: Placement, frame: IndexedFrame): boolean {
+  #holdsBytes({ hash, ...placement }: Placement, frame: TableFrame): boolean {
     const isWholeFrame = placement.frameOffset === 0 && placement.bytes === frame.plainBytes;
     if (hash === null && !isWholeFrame) return false;
     const hasher = new Blake3();

@@ -45,9 +45,9 @@ export function startWorkers(
   { store }: Pick<RestoreContext, 'store'>,
   { backup, locations, owner, request }: Omit<RestoreDecision, 'present'>,
 ): PlaceWorkers {
-  const { jobs, rateBytesPerSecond } = request;
-  const { manifest } = backup;
-  return new PlaceWorkers({ store, manifest, locations, owner, jobs, rateBytesPerSecond });
+  const { jobs, rateBytesPerSecond, delta: keepPresent } = request;
+  const options = { locations, owner, keepPresent, jobs, rateBytesPerSecond };
+  return new PlaceWorkers({ store, manifest: backup.manifest, ...options });
 }
 
 /**

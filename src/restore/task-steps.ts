@@ -1,9 +1,8 @@
 import { WalnutError } from '../lib/walnut-error.ts';
-import type { IndexedFrame } from '../repository/pack-index.ts';
-import type { PackIndex } from '../repository/pack-reader.ts';
 import { explainDamage } from './damaged-parts.ts';
 import { frameRanges } from './frame-ranges.ts';
 import type { HeldFrame } from './frame-shelf.ts';
+import type { FrameTable, TableFrame } from './frame-table.ts';
 import { ZERO_PAGES, type Placement } from './placement.ts';
 import type { PackRange } from './range-shelf.ts';
 
@@ -20,7 +19,7 @@ export const NO_RANGE = -1;
 export type WantedFrame = {
   readonly key: string;
   readonly pack: string;
-  readonly frame: IndexedFrame;
+  readonly frame: TableFrame;
   /** Placements of the task that still need it. */
   uses: number;
   /** Plain bytes of it that the task needs. */
@@ -46,27 +45,27 @@ export type TaskSteps = {
  */
 export function stepsOf(
   placements: readonly Placement[],
-  indexes: ReadonlyMap<string, PackIndex>,
-  missing: (placement: Placement, frame: IndexedFrame) => readonly Placement[],
+  indexes: ReadonlyMap<string, FrameTable>,
+  missing: (placement: Placement, frame: TableFrame) => readonly Placement[],
 ): TaskSteps {
   const steps: Step[] = [];
-  const frames = new WantedFrames();
+  const frames = new WantedFrames(indexes);
   for (const placement of placements) {
     if (placement.pack === ZERO_PAGES) {
       steps.push({ placement, wanted: null });
       continue;
     }
-    const frame = frameOf(placement, indexes);
-    requireInside(placement, frame);
+    const holder = frames.holderOf(placement);
+    requireInside(placement, holder.frame);
     if (!placement.compare) {
-      steps.push({ placement, wanted: frames.want(placement, frame) });
+      steps.push({ placement, wanted: frames.want(holder, placement) });
       continue;
     }
-    for (const part of missing(placement, frame)) {
-      steps.push({ placement: part, wanted: frames.want(part, frame) });
+    for (const part of missing(placement, holder.frame)) {
+      steps.push({ placement: part, wanted: frames.want(holder, part) });
     }
   }
-  return { steps, frames: frames.all };
+  return { steps, frames: frames.wanted };
 }
 
 /**
@@ -145,40 +144,49 @@ function isPieceAt({ placement, wanted }: Step, start: Step, at: number): boolea
   return wanted !== start.wanted || frameOffset === at - start.placement.fileOffset;
 }
 
-/** The frames that the steps so far need, in the order of their first need. */
+/** The frames of one task. */
 class WantedFrames {
-  readonly all: WantedFrame[] = [];
+  /** In the order of their first need. */
+  readonly wanted: WantedFrame[] = [];
+  readonly #indexes: ReadonlyMap<string, FrameTable>;
   /** By pack, then by number: a key for every step would be a text for every page. */
   readonly #known = new Map<string, Map<number, WantedFrame>>();
 
-  want({ pack, bytes }: Placement, frame: IndexedFrame): WantedFrame {
-    const { number } = frame;
+  constructor(indexes: ReadonlyMap<string, FrameTable>) {
+    this.#indexes = indexes;
+  }
+
+  /** The frame that holds the content of a placement, wanted or not. */
+  holderOf(placement: Placement): WantedFrame {
+    const { pack, frame: number } = placement;
     const ofPack = this.#known.get(pack) ?? new Map<number, WantedFrame>();
     if (ofPack.size === 0) this.#known.set(pack, ofPack);
-    let wanted = ofPack.get(number);
-    if (wanted === undefined) {
-      const key = `${pack}:${number}`;
-      wanted = { key, pack, frame, uses: 0, usedBytes: 0, range: NO_RANGE, held: null };
-      ofPack.set(number, wanted);
-      this.all.push(wanted);
-    }
-    wanted.uses += 1;
-    wanted.usedBytes += bytes;
-    return wanted;
+    const known = ofPack.get(number);
+    if (known !== undefined) return known;
+    const frame = this.#indexes.get(pack)?.frame(number) ?? noSuchFrame(placement);
+    const key = `${pack}:${number}`;
+    const added = { key, pack, frame, uses: 0, usedBytes: 0, range: NO_RANGE, held: null };
+    ofPack.set(number, added);
+    return added;
+  }
+
+  want(holder: WantedFrame, { bytes }: Placement): WantedFrame {
+    if (holder.uses === 0) this.wanted.push(holder);
+    holder.uses += 1;
+    holder.usedBytes += bytes;
+    return holder;
   }
 }
 
-function frameOf(placement: Placement, indexes: ReadonlyMap<string, PackIndex>): IndexedFrame {
+function noSuchFrame(placement: Placement): never {
   const { pack, frame: number } = placement;
-  const frame = indexes.get(pack)?.frames[number];
-  if (frame !== undefined) return frame;
   const error = new WalnutError('object-damaged', `read pack ${pack}: it has no frame ${number}`, {
     details: { key: pack },
   });
   throw explainDamage(error, `frame ${number} of pack ${pack}`, [placement]);
 }
 
-function requireInside(placement: Placement, { plainBytes }: IndexedFrame): void {
+function requireInside(placement: Placement, { plainBytes }: TableFrame): void {
   const { path, frameOffset, bytes, fileOffset, fileBytes } = placement;
   if (frameOffset + bytes <= plainBytes && fileOffset + bytes <= fileBytes) return;
   throw new WalnutError(
