@@ -59,6 +59,8 @@ describe('a pack', () => {
     const index = await readPackIndex(store, KEY);
     const bytes = readFileSync(join(folder, KEY));
     expect(index.frames.map(({ runs }) => runs)).toEqual(contents.map(({ runs }) => runs));
+    const frames = index.frames.map((frame) => ({ ...frame, runs: [] }));
+    expect(await readPackIndex(store, KEY, 'without-runs')).toEqual({ ...index, frames });
     for (const [number, frame] of index.frames.entries()) {
       const plain = openIndexedFrame(bytes, 0, { key: KEY, frame });
       expect(Buffer.from(plain).equals(contents[number]?.plain as Buffer)).toBe(true);
