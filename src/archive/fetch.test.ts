@@ -306,6 +306,8 @@ describe('fetch', () => {
         exitCode: 1,
         details: { key },
       });
+      // It had been written as far as it was right.
+      expect(await readdir(folder)).toEqual([]);
     });
   });
 });

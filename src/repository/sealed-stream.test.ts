@@ -72,6 +72,13 @@ describe('an object that is read in parts', () => {
     });
   });
 
+  test('is refused when it is sound and holds what another object should', async () => {
+    const [own, other] = [1, 2].map((fill) => seal(Buffer.alloc(3 * MB, fill)));
+    if (own === undefined || other === undefined) throw new Error('two objects');
+    const swapped = [own.subarray(0, OBJECT_HEADER_BYTES), other.subarray(OBJECT_HEADER_BYTES)];
+    await expect(stream(Buffer.concat(swapped))).rejects.toThrow('the hash of its content');
+  });
+
   test.each([50, OBJECT_HEADER_BYTES, 2000, 4 * MB, 8 * MB + 1, good.length - 1])(
     'is refused when it is cut after %i bytes',
     async (length) => {
