@@ -100,6 +100,24 @@ describe('fetch', () => {
     expect(await readdir(folder)).toEqual(['RECOVERYXLOG']);
   });
 
+  test('a segment that is not stored is told from one that cannot be written', async () => {
+    const archive = await makeFixtureArchive(MAJOR);
+    await archive.pushFixtures([FIRST]);
+    const request = {
+      store: archive.store,
+      server: archive.scope.server,
+      destination: join(folder, 'no-such-folder', 'RECOVERYXLOG'),
+      spoolFolder: null,
+    };
+    await expect(fetchWalFile({ ...request, name: SECOND })).rejects.toMatchObject({
+      code: 'not-in-repository',
+    });
+    await expect(fetchWalFile({ ...request, name: FIRST })).rejects.toMatchObject({
+      code: 'failed',
+      message: expect.stringMatching(/^write .*ENOENT/),
+    });
+  });
+
   test('history files arrive byte for byte', async () => {
     const archive = await makeFixtureArchive(MAJOR);
     await archive.push('00000002.history', HISTORY);

@@ -113,7 +113,7 @@ export class EarlierPages {
   /** A pack that cannot be read shares nothing: what it should hold is stored again. */
   async #readIndex(pack: string): Promise<readonly IndexedFrame[]> {
     try {
-      return (await readPackIndex(this.#store, pack)).frames;
+      return (await readPackIndex(this.#store, pack, 'without-runs')).frames;
     } catch (error) {
       if (!hasCode(error, 'object-damaged', 'object-missing')) throw error;
       return [];

@@ -46,7 +46,7 @@ export class FileContents {
   }
 
   async #index(pack: string): Promise<PackIndex> {
-    const make = async (): Promise<PackIndex> => readPackIndex(this.#store, pack);
+    const make = async (): Promise<PackIndex> => readPackIndex(this.#store, pack, 'without-runs');
     return recall(this.#indexes, pack, { countMax: INDEXES_HELD, make });
   }
 }

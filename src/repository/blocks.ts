@@ -79,7 +79,10 @@ export function openBlock({ stored, plainBytes }: Block, place: Buffer, key: str
   return plain;
 }
 
-/** Opens all blocks, which hold `plainBytes` in all. Each is opened where it belongs: to join them would touch twice the memory. */
+/**
+ * Opens all blocks, which hold `plainBytes` in all. Each is opened where it belongs: to join them would touch twice the
+ * memory.
+ */
 export function openBlocks(payload: Buffer, plainBytes: number, key: string): Buffer {
   const blocks: Block[] = [];
   let held = 0;

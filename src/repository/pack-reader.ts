@@ -54,7 +54,7 @@ export async function measurePack(
   store: ObjectStore,
   key: string,
 ): Promise<{ readonly storedBytes: number; readonly plainBytes: number }> {
-  const { sizeBytes, frames } = await readPackIndex(store, key);
+  const { sizeBytes, frames } = await readPackIndex(store, key, 'without-runs');
   return {
     storedBytes: sizeBytes,
     plainBytes: frames.reduce((sum, { plainBytes }) => sum + plainBytes, 0),

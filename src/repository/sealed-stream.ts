@@ -44,7 +44,7 @@ export async function streamSealedObject(
   window.pass(header.payloadOffset);
   const hash = new Blake3();
   let plainBytes = 0;
-  for await (const block of readBlocks(window, key)) {
+  for await (const block of readBlocks(window, key, header.plainBytes)) {
     plainBytes += block.length;
     if (plainBytes > header.plainBytes) break;
     hash.update(block);
@@ -123,8 +123,12 @@ class Window {
   }
 }
 
-async function* readBlocks(window: Window, key: string): AsyncGenerator<Uint8Array> {
-  const place = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+async function* readBlocks(
+  window: Window,
+  key: string,
+  plainBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const place = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, plainBytes));
   for (;;) {
     const block = cutBlock(window.bytes, key);
     if (block !== null) {

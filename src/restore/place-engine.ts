@@ -129,7 +129,7 @@ export class PlaceEngine {
     return count;
   }
 
-  /** Lays over a frame that stands in `room`, and whose the first of these steps is, what the others have of other frames. */
+  /** Lays over the frame in `room`, which is that of the first step, what these steps have of other frames. */
   async #layOver(work: Work, steps: readonly Step[], room: Uint8Array): Promise<void> {
     const { placement, wanted } = must(steps[0], 'a frame has steps');
     for (const step of steps) {

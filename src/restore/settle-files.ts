@@ -20,8 +20,8 @@ import { isLeftOut, isWholeInOneExtent } from './placed-entries.ts';
 import { contentDiffers } from './target-files.ts';
 
 /**
- * Files settled together, each with an open descriptor, while those before are synced. Syncs that wait at the same time share one commit of the journal
- * and one flush of the disk: 2000 files take a tenth of the time they take one by one.
+ * Files settled together, each with an open descriptor, while those before are synced. Syncs that wait at the same time
+ * share one commit of the journal and one flush of the disk: 2000 files take a tenth of the time they take one by one.
  */
 const BATCH_FILES = 200;
 const READ_BACK_BYTES: number = 1024 * 1024;
